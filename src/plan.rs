@@ -1,0 +1,358 @@
+//! The Plan: plain data in which every command is already shell text.
+//!
+//! Why it exists: a dry run prints a Plan, the engine walks a Plan, the journal keeps a Plan; there is no second way to
+//! know what would happen. Resume runs the journal's Plan, so nothing here may depend on today's files.
+//!
+//! Invariant: a Plan that exists is runnable: every name, id, reference and script in it was checked when it was made
+//! ([`crate::resolve`]), and its digest covers all that a node will see.
+
+use crate::shell::{Command, Value, Want, Word};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Format of `plan.json`. A newer one is refused, older ones are read.
+pub const FORMAT: u32 = 1;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub format: u32,
+    /// The hawiz that made it.
+    pub hawiz: String,
+    /// `activate`, `deactivate`, `setup`, `status`, or the name behind `run`.
+    pub procedure: String,
+    pub title: String,
+    #[serde(default)]
+    pub about: String,
+    /// Files that were read: (what, path as given, digest).
+    pub sources: Vec<Source>,
+    /// The node the procedure is about.
+    pub target: Option<String>,
+    /// The node that is this machine, if any.
+    pub here: Option<String>,
+    /// All nodes of the site, in site order.
+    pub nodes: Vec<Node>,
+    /// `[env]`: exported for every command; `PATH` is put in front of the node's own.
+    pub env: Vec<(String, Value)>,
+    /// `[functions]`: name, body text.
+    pub functions: Vec<(String, Value)>,
+    /// Inputs by name, secrets left out. For the reader and for resume's comparison with `--set`.
+    pub inputs: Vec<(String, Value)>,
+    /// Secrets that steps of this plan need, by name. Never their values.
+    pub secrets: Vec<Secret>,
+    /// Run-time values the plan will learn: key, and the step that tells.
+    pub captures: Vec<(String, String)>,
+    /// The system has `inactive`: at most one node may be active.
+    pub exclusive: bool,
+    /// The proof: for each peer, the checks of `inactive` there. Empty when the procedure activates nobody.
+    pub proof: Vec<Proof>,
+    pub stages: Vec<Stage>,
+    /// `deactivate`: the checks of `inactive` on the target, taken at the end.
+    #[serde(default)]
+    pub closing: Option<Proof>,
+    /// Covers everything above that a node will see.
+    pub digest: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    pub what: String,
+    pub path: String,
+    pub digest: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    pub name: String,
+    pub how: How,
+    #[serde(default)]
+    pub address: Option<String>,
+    #[serde(default)]
+    pub become_root: Option<String>,
+    /// Where the node keeps claims, lock and identity; `None` = `/var/lib/hawiz`.
+    #[serde(default)]
+    pub state: Option<String>,
+    #[serde(default)]
+    pub group: Option<String>,
+    #[serde(default)]
+    pub vars: Vec<(String, Value)>,
+}
+
+/// How a byte stream to the node's `sh` is opened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    Local,
+    Via(Vec<String>),
+    /// Reached by SSH only: not by this version; such a peer can be attested, nothing else.
+    Ssh,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Secret {
+    pub name: String,
+    pub prompt: String,
+    /// The site's command for it, if any.
+    #[serde(default)]
+    pub argv: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    pub node: String,
+    pub steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// `PROC/ID`: the gate's id.
+    pub id: String,
+    pub title: String,
+    #[serde(default)]
+    pub about: String,
+    #[serde(default)]
+    pub owner: Option<String>,
+    pub gate: Gate,
+    /// Looked at before the gate; false: the whole stage is skipped, nobody asked.
+    #[serde(default)]
+    pub when: Option<Look>,
+    /// The node on which `when` is looked at.
+    #[serde(default)]
+    pub when_on: Option<Place>,
+    pub steps: Vec<Step>,
+    /// Covers the commands of this stage; an answers file names it.
+    pub digest: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gate {
+    Open,
+    Ask,
+    /// The word to type.
+    Type(String),
+}
+
+/// Where a step runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    Node(String),
+    /// This machine, as the person who runs hawiz, no `become`.
+    Here,
+    /// A role found at run time; the key under which the run keeps the node's name.
+    Role(String),
+    /// The first of these that can be reached; chosen once a run, kept under the key.
+    OneOf {
+        key: String,
+        nodes: Vec<String>,
+    },
+}
+
+/// One step on one node (a check with several nodes is one step with several looks).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// `PROC/STAGE/STEP`.
+    pub id: String,
+    /// `…@NODE[loop=value]`: unique in the plan.
+    pub instance: String,
+    /// Loops' values, for folding and for the eye.
+    #[serde(default)]
+    pub items: Vec<(String, Value)>,
+    pub title: Word,
+    #[serde(default)]
+    pub about: String,
+    pub place: Place,
+    pub what: What,
+    /// At the step's turn: false = skipped.
+    #[serde(default)]
+    pub when: Option<Look>,
+    /// Look again until true, this long, this often.
+    pub within: Duration,
+    pub every: Duration,
+    /// One attempt of one command; `None` = none.
+    pub deadline: Option<Duration>,
+    pub look_deadline: Duration,
+    pub tries: u32,
+    pub wait: Duration,
+    pub on_failure: OnFailure,
+    /// Names and keys under which words of the first output line are kept.
+    #[serde(default)]
+    pub capture: Vec<(String, String)>,
+    #[serde(default)]
+    pub show: bool,
+    /// Every peer's proof is taken again right before this change.
+    #[serde(default)]
+    pub exclusive: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    Stop,
+    Ask,
+    Continue,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    Check(Check),
+    Change(Box<Change>),
+    Manual(Manual),
+}
+
+/// A look that must be true.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// One a node; more than one only with `true_on`. The places agree with the step's when there is one.
+    pub looks: Vec<(Place, Look)>,
+    pub true_on: TrueOn,
+    /// The node where it was true becomes this role.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// Output must be the same on all its nodes.
+    #[serde(default)]
+    pub same: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrueOn {
+    All,
+    One,
+    None,
+    Any,
+    Majority,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// True before = already; must be true after; must be false after an undo.
+    #[serde(default)]
+    pub done: Option<Look>,
+    pub run: Command,
+    #[serde(default)]
+    pub verify: Option<Look>,
+    pub undo: Undo,
+    /// Exit codes that are not a failure.
+    pub exits: Vec<i32>,
+    /// The command gets the operator's terminal.
+    #[serde(default)]
+    pub tty: bool,
+    /// The catalogue's word (`service-start`), or `sh`.
+    pub kind: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manual {
+    pub text: Word,
+    #[serde(default)]
+    pub done: Option<Look>,
+    #[serde(default)]
+    pub verify: Option<Look>,
+    pub undo: Undo,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Undo {
+    /// `look`: what must be true after it, when there is no `done` that must be false.
+    Run(Command),
+    Manual(Word),
+    /// Why nothing needs undoing.
+    None(String),
+    /// Why it cannot be undone: roll-back ends here.
+    NoReturn(String),
+}
+
+/// A look: text, and how its exit code is to be read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Look {
+    pub command: Command,
+    /// The opposite is wanted; can't tell stays can't tell.
+    #[serde(default)]
+    pub not: bool,
+    pub reading: Reading,
+    /// The catalogue's word (`ip-present`), or `sh`.
+    pub kind: String,
+}
+
+/// How an exit code becomes one of the four answers (DESIGN: looks have four answers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reading {
+    /// A playbook's own text: 0 yes, 1–125 no, else could not look. Under `not` only 1 is no.
+    Script,
+    /// The catalogue's text: 0 yes, 1 no, 3 yes because there is nothing to do (an absent unit), 4 unsettled,
+    /// all else could not look.
+    Catalog,
+}
+
+/// What a look answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    Yes,
+    No,
+    /// In between (activating, tentative): waited for.
+    Unsettled,
+    /// Tool missing, deadline, signal, text not understood. Never *no*.
+    CouldNotLook,
+}
+
+impl Look {
+    /// The answer to "is it as wanted?", from the command's exit code (`None`: killed, lost, deadline).
+    pub fn read(&self, code: Option<i32>) -> Answer {
+        let raw = match (self.reading, code) {
+            (_, Some(0)) => Answer::Yes,
+            (Reading::Catalog, Some(3)) => Answer::Yes,
+            (Reading::Catalog, Some(1)) => Answer::No,
+            (Reading::Catalog, Some(4)) => Answer::Unsettled,
+            (Reading::Script, Some(1)) => Answer::No,
+            (Reading::Script, Some(2..=125)) if !self.not => Answer::No,
+            _ => Answer::CouldNotLook,
+        };
+        match (self.not, raw) {
+            (true, Answer::Yes) => Answer::No,
+            (true, Answer::No) => Answer::Yes,
+            (_, other) => other,
+        }
+    }
+}
+
+impl Plan {
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|n| n.name == name)
+    }
+    /// All steps that an engine may take, in order.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.stages.iter().flat_map(|s| &s.steps)
+    }
+}
+
+impl Step {
+    /// Whether it changes something (a check never does).
+    pub fn changes(&self) -> bool {
+        !matches!(self.what, What::Check(_))
+    }
+    /// Every run-time value its commands need, `before` excepted.
+    pub fn wants(&self) -> Vec<&Want> {
+        let mut all: Vec<&Want> = Vec::new();
+        match &self.what {
+            What::Check(c) => c.looks.iter().for_each(|(_, l)| all.extend(&l.command.wants)),
+            What::Change(c) => {
+                all.extend(&c.run.wants);
+                for look in [&c.done, &c.verify].into_iter().flatten() {
+                    all.extend(&look.command.wants);
+                }
+            }
+            What::Manual(m) => {
+                for look in [&m.done, &m.verify].into_iter().flatten() {
+                    all.extend(&look.command.wants);
+                }
+            }
+        }
+        all.retain(|w| w.key != crate::shell::BEFORE);
+        all
+    }
+}

@@ -1,0 +1,143 @@
+//! What the engine needs of the nodes: looks, recorded steps, locks, and the truth after a lost link.
+//!
+//! Why it exists: the engine must not know whether a node is this machine, a folder behind `via` or a host behind SSH,
+//! and a story test must be able to be all of them. [`crate::session::Fleet`] is the real one, tests script another.
+//!
+//! Invariant: nothing here guesses. A missing exit code is `None`, never 0; *never* is only said of a claim that has
+//! been made final, so that nobody can start it afterwards (DESIGN 3.3, rule 1).
+
+use crate::shell::Value;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A command with its run-time values filled in, ready to be sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sent {
+    /// The whole script: environment, run-time values, functions, plan-time values, text.
+    pub script: Vec<u8>,
+    /// What it reads; `None` = nothing.
+    pub stdin: Option<Vec<u8>>,
+    /// Its output is removed from the node after it was read (a secret went in).
+    pub secret: bool,
+}
+
+/// What identifies one attempt of one step of one run on one node. Retries are new claims.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Claim {
+    pub run: String,
+    /// The step's instance id, with `#undo` behind it for an undo.
+    pub step: String,
+    pub attempt: u32,
+    /// The run's random marker: *never* is believed only of a node whose record of this run carries it.
+    pub marker: String,
+    /// The node's boot id when the intent was recorded.
+    pub boot: String,
+}
+
+/// A node as it introduced itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Greeting {
+    /// The random id in the node's own state directory; `None` before the first recorded step there.
+    pub identity: Option<String>,
+    pub boot: String,
+    /// `uid` the commands run as.
+    pub uid: u32,
+    /// The state directory in use.
+    pub state: String,
+    /// Why steps on this node run without claims and lock, if they do: said in the plan, at the gate, in the last line.
+    pub unrecorded: Option<String>,
+    /// The node's own addresses (without prefix), to find *this machine* and a moved address.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+}
+
+/// Why a node cannot be worked with now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreachable {
+    pub node: String,
+    /// A lower-case fragment, fit for "cannot reach `n`: …".
+    pub why: String,
+}
+
+/// What a look gave back.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reply {
+    /// `None`: killed, deadline, link lost. Never made up.
+    pub code: Option<i32>,
+    pub out: Value,
+    pub err: Value,
+    /// Why there is no code.
+    pub problem: Option<String>,
+}
+
+/// What became of a start.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Started {
+    Running,
+    /// Nothing was started, for this reason (disk full, lock lost, …).
+    Refused(String),
+    /// The link was lost while starting: ask [`Reach::truth`].
+    Lost(String),
+}
+
+/// What a running step did meanwhile.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// Nothing new within the time that was waited.
+    Quiet,
+    /// Output, in order; `true` = standard error.
+    Output(bool, Vec<u8>),
+    Done(i32),
+    /// The link was lost: ask [`Reach::truth`].
+    Lost(String),
+}
+
+/// The truth about a claim, as the node knows it. *Never*, *claimed* and *revoked* are final: the claim was revoked
+/// before they were said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Truth {
+    Never,
+    Running,
+    Done(i32),
+    /// The record is gone, the leader is gone without a code, or the node was rebooted in between: why.
+    Unknown(String),
+}
+
+/// What came of asking for a node's lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Locked {
+    Ours,
+    /// Who holds it, in words.
+    Held(String),
+    /// No lock can be kept there: why (same as [`Greeting::unrecorded`]).
+    Impossible(String),
+}
+
+/// The nodes of one run. Nothing here prompts, prints or retries.
+pub trait Reach {
+    /// Opens the node's session if it is not open, and says what it found. Creates nothing there.
+    fn greet(&mut self, node: &str) -> Result<Greeting, Unreachable>;
+    /// Runs a look. Creates nothing there. `Err`: no session could be had at all.
+    fn look(&mut self, node: &str, sent: &Sent, deadline: Duration) -> Result<Reply, Unreachable>;
+    /// Makes the node's identity and takes its lock for this run; a lock of the same run is taken over.
+    fn lock(&mut self, node: &str, run: &str, holder: &str) -> Result<Locked, Unreachable>;
+    /// Gives the lock back.
+    fn unlock(&mut self, node: &str, run: &str) -> Result<(), Unreachable>;
+    /// Takes the lock away from whoever holds it, so that late claims of that holder fail; says who it was.
+    fn break_lock(&mut self, node: &str, reason: &str) -> Result<Option<String>, Unreachable>;
+    /// Claims the step and starts it. Needs the lock, unless the node is unrecorded.
+    fn start(&mut self, node: &str, claim: &Claim, sent: &Sent) -> Started;
+    /// Waits up to `wait` for output or the end of the step started last on that node.
+    fn poll(&mut self, node: &str, claim: &Claim, wait: Duration) -> Progress;
+    /// The truth about a claim, made final first (see [`Truth`]). Reconnects if it must.
+    fn truth(&mut self, node: &str, claim: &Claim) -> Result<Truth, Unreachable>;
+    /// Ends the step's process group: TERM, `grace`, KILL; then the truth.
+    fn cancel(&mut self, node: &str, claim: &Claim, grace: Duration) -> Result<Truth, Unreachable>;
+    /// The kept output of a step (head and tail), for `o` and for resume.
+    fn output(&mut self, node: &str, claim: &Claim) -> Result<(Value, Value), Unreachable>;
+    /// One line for the node's syslog. Best effort.
+    fn syslog(&mut self, node: &str, line: &str);
+    /// A new session, for when the old one is stuck or a person wants a fresh try.
+    fn forget(&mut self, node: &str);
+}
