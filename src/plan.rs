@@ -43,12 +43,20 @@ pub struct Plan {
     pub captures: Vec<(String, String)>,
     /// The system has `inactive`: at most one node may be active.
     pub exclusive: bool,
-    /// The proof: for each peer, the checks of `inactive` there. Empty when the procedure activates nobody.
+    /// It makes its target active: the proof is taken before the first change.
+    pub activates: bool,
+    /// The proof: for each peer of an exclusive system, the checks of `inactive` there.
     pub proof: Vec<Proof>,
     pub stages: Vec<Stage>,
     /// `deactivate`: the checks of `inactive` on the target, taken at the end.
     #[serde(default)]
     pub closing: Option<Proof>,
+    /// Paths that it mounts, unmounts, links or copies: hawiz's own state may not lie below them.
+    #[serde(default)]
+    pub paths: Vec<Value>,
+    /// Addresses that it moves: no node may be known by one.
+    #[serde(default)]
+    pub addresses: Vec<Value>,
     /// Covers everything above that a node will see.
     pub digest: String,
 }
@@ -198,7 +206,7 @@ pub enum OnFailure {
 pub enum What {
     Check(Check),
     Change(Box<Change>),
-    Manual(Manual),
+    Manual(Box<Manual>),
 }
 
 /// A look that must be true.
@@ -231,8 +239,9 @@ pub struct Change {
     #[serde(default)]
     pub done: Option<Look>,
     pub run: Command,
+    /// Each must be true after the change, besides `done`.
     #[serde(default)]
-    pub verify: Option<Look>,
+    pub verify: Vec<Look>,
     pub undo: Undo,
     /// Exit codes that are not a failure.
     pub exits: Vec<i32>,
@@ -342,7 +351,7 @@ impl Step {
             What::Check(c) => c.looks.iter().for_each(|(_, l)| all.extend(&l.command.wants)),
             What::Change(c) => {
                 all.extend(&c.run.wants);
-                for look in [&c.done, &c.verify].into_iter().flatten() {
+                for look in c.done.iter().chain(&c.verify) {
                     all.extend(&look.command.wants);
                 }
             }
