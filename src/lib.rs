@@ -1,10 +1,26 @@
 //! hawiz: an interactive failover wizard.
+pub mod app;
 pub mod catalog;
+pub mod cli;
+pub mod engine;
 pub mod event;
+pub mod explain;
+pub mod history;
+pub mod journal;
+pub mod mask;
 pub mod plan;
 pub mod playbook;
 pub mod problem;
 pub mod prompt;
 pub mod reach;
+pub mod resolve;
+pub mod schema;
+pub mod secret;
+pub mod session;
 pub mod shell;
+pub mod signal;
 pub mod site;
+pub mod survey;
+pub mod transport;
+pub mod ui;
+pub mod who;

@@ -3,8 +3,29 @@
 //! Why it exists: a person's mistakes must be shown where they were made, all at once. Invariant: whatever is read keeps
 //! its span, and nothing that is not understood is passed over.
 
-use crate::catalog::{Action, Check, Text};
+mod inputs;
+pub(crate) mod lint;
+mod look;
+mod lower;
+pub(crate) mod names;
+pub(crate) mod raw;
+pub(crate) mod read;
+mod schema;
+mod syntax;
+pub(crate) mod table;
+mod translation;
+mod whole;
+
+pub use names::{KNOWN, slug};
+pub use translation::{StepWords, Translation};
+
+use crate::catalog::{Action, Check};
+use crate::problem::{Problem, Problems};
+use read::{Read, Reader};
 use std::ops::{Deref, Range};
+
+/// The format this hawiz reads.
+pub const FORMAT: i64 = 1;
 
 /// A value with its place in the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +54,8 @@ pub struct Playbook {
     pub functions: Entries<At<String>>,
     /// In order of first appearance; all `[[PROC]]` of one name together.
     pub procedures: Entries<Vec<Stage>>,
+    /// What is allowed, but seldom meant (FORMAT, trap 5). Same places as problems.
+    pub warnings: Vec<Problem>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -171,5 +194,48 @@ pub struct Step {
     pub show: bool,
     pub exclusive: Option<bool>,
 }
-#[allow(dead_code)]
-type _Text = Text;
+
+impl Step {
+    /// `id`, or what the name gives.
+    pub fn ident(&self) -> String {
+        self.id.as_ref().map_or_else(|| slug(&self.name), |id| id.value.clone())
+    }
+}
+
+impl Stage {
+    /// `id`, or what the title gives; `None` with `use` and no `id`.
+    pub fn ident(&self) -> Option<String> {
+        self.id.as_ref().map(|id| id.value.clone()).or_else(|| self.stage.as_ref().map(|title| slug(title)))
+    }
+}
+
+impl Playbook {
+    /// Reads one playbook and tells all its mistakes. `Some` only when there were none; with the file's index for
+    /// problems that are found later.
+    pub fn parse(name: &str, text: &str, problems: &mut Problems) -> Option<(Playbook, usize)> {
+        let (mut r, value) = Reader::open(name, text, problems);
+        let file = r.file;
+        // A newer format may have keys that nobody here knows: nothing else is judged.
+        let newer = value
+            .get_ref()
+            .get("format")
+            .and_then(|v| Some((v.get_ref().as_integer()?.as_str().parse().ok()?, v.span())));
+        if let Some((format, span)) = newer.filter(|(format, _): &(i64, _)| *format > FORMAT) {
+            let hint = format!("this one reads format {FORMAT}");
+            r.wrong_hint(&span, format!("format {format} needs a newer hawiz"), hint);
+            r.close(problems);
+            return None;
+        }
+        let playbook = raw::RawPlaybook::read("playbook", value, &mut r).map(|raw| lower::playbook(raw, &mut r));
+        let warnings = std::mem::take(&mut r.warnings);
+        let sound = r.close(problems);
+        playbook.filter(|_| sound).map(|playbook| (Playbook { warnings, ..playbook }, file))
+    }
+    /// The stages of a procedure.
+    pub fn procedure(&self, name: &str) -> Option<&[Stage]> {
+        self.procedures.iter().find(|(n, _)| n.value == name).map(|(_, stages)| stages.as_slice())
+    }
+    pub fn input(&self, name: &str) -> Option<&Input> {
+        self.inputs.iter().find(|(n, _)| n.value == name).map(|(_, input)| input)
+    }
+}

@@ -241,3 +241,9 @@ impl From<Problems> for Fatal {
         Fatal::new(Exit::Usage, p.to_string().trim_end().to_string())
     }
 }
+
+impl From<Exit> for u8 {
+    fn from(exit: Exit) -> u8 {
+        exit.code()
+    }
+}

@@ -4,6 +4,8 @@
 //! runbook an answers file does, or nobody. Invariant: only a clear yes goes on; whatever is not understood asks again,
 //! five of them stop; a pipe on stdin is never an answer.
 
+pub mod answers;
+pub mod keys;
 pub mod terminal;
 
 use crate::plan::Gate;
@@ -58,7 +60,12 @@ pub enum Answer {
     Quit,
     /// One of the offered choices; a reason where it needs one.
     Choice(Choice, Option<String>),
+    /// What was typed: the word of a typed gate, the node's name of an attestation (the asker compares once more),
+    /// a captured value, a secret, an input.
     Text(Value),
+    /// ^Z stopped and continued hawiz: take the looks again and ask anew.
+    /// The process was stopped (^Z) and gone on with: take the looks again and ask anew. Counts as no answer.
+    Again,
     /// End of input, Esc, five unknown answers, a signal: why. Stops, and is never success.
     Stop(String),
 }

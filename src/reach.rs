@@ -88,12 +88,14 @@ pub enum Progress {
     /// Output, in order; `true` = standard error.
     Output(bool, Vec<u8>),
     Done(i32),
+    /// Nothing was started, for this reason; said after the fact to save a round trip.
+    Refused(String),
     /// The link was lost: ask [`Reach::truth`].
     Lost(String),
 }
 
-/// The truth about a claim, as the node knows it. *Never*, *claimed* and *revoked* are final: the claim was revoked
-/// before they were said.
+/// The truth about a claim, as the node knows it. *Never* is final: whatever might have started it later was forbidden to
+/// before it was said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Truth {
@@ -120,15 +122,18 @@ pub trait Reach {
     fn greet(&mut self, node: &str) -> Result<Greeting, Unreachable>;
     /// Runs a look. Creates nothing there. `Err`: no session could be had at all.
     fn look(&mut self, node: &str, sent: &Sent, deadline: Duration) -> Result<Reply, Unreachable>;
-    /// Makes the node's identity and takes its lock for this run; a lock of the same run is taken over.
-    fn lock(&mut self, node: &str, run: &str, holder: &str) -> Result<Locked, Unreachable>;
-    /// Gives the lock back.
+    /// Makes the node's identity and takes its lock for this run; a lock of the same run is taken over. The first lock of a
+    /// run leaves its marker there. `holder`: login, host and pid in words; run and time are added.
+    fn lock(&mut self, node: &str, run: &str, marker: &str, holder: &str) -> Result<Locked, Unreachable>;
+    /// Gives the lock back and marks the run's record as finished (it is pruned after 30 days; taking the lock again
+    /// unmarks it).
     fn unlock(&mut self, node: &str, run: &str) -> Result<(), Unreachable>;
     /// Takes the lock away from whoever holds it, so that late claims of that holder fail; says who it was.
     fn break_lock(&mut self, node: &str, reason: &str) -> Result<Option<String>, Unreachable>;
-    /// Claims the step and starts it. Needs the lock, unless the node is unrecorded.
+    /// Claims the step and starts it; returns when the node has said that its leader won the right to start, or why
+    /// not. Needs the lock, unless the node is unrecorded. An attempt that was claimed before is `Lost`: ask for the truth.
     fn start(&mut self, node: &str, claim: &Claim, sent: &Sent) -> Started;
-    /// Waits up to `wait` for output or the end of the step started last on that node.
+    /// Waits up to `wait` for output or the end of the step. After a lost link it goes on with the output where it was.
     fn poll(&mut self, node: &str, claim: &Claim, wait: Duration) -> Progress;
     /// The truth about a claim, made final first (see [`Truth`]). Reconnects if it must.
     fn truth(&mut self, node: &str, claim: &Claim) -> Result<Truth, Unreachable>;
@@ -136,6 +141,8 @@ pub trait Reach {
     fn cancel(&mut self, node: &str, claim: &Claim, grace: Duration) -> Result<Truth, Unreachable>;
     /// The kept output of a step (head and tail), for `o` and for resume.
     fn output(&mut self, node: &str, claim: &Claim) -> Result<(Value, Value), Unreachable>;
+    /// A sign of life at an address: an SSH banner, in words. Asked from this machine.
+    fn alive(&mut self, address: &str, within: Duration) -> Option<String>;
     /// One line for the node's syslog. Best effort.
     fn syslog(&mut self, node: &str, line: &str);
     /// A new session, for when the old one is stuck or a person wants a fresh try.

@@ -226,3 +226,74 @@ impl Command {
         out
     }
 }
+
+/// What stands in front of every script on a node: the playbook's `[env]`, `PATH` in front of the node's own.
+pub fn environment(env: &[(String, Value)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in env {
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'=');
+        out.extend(quote(&value.0));
+        if name == "PATH" {
+            out.extend_from_slice(b"${PATH:+:$PATH}");
+        }
+        out.extend_from_slice(b"; export ");
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'\n');
+    }
+    out
+}
+
+/// A function's definition.
+pub fn definition(name: &str, body: &Value) -> Vec<u8> {
+    [name.as_bytes(), b"() {\n", body.0.trim_ascii_end(), b"\n}\n"].concat()
+}
+
+impl Command {
+    /// The whole script as it is sent: environment, run-time values, functions, then [`Command::source`].
+    /// `Err`: the run-time value that is not known.
+    pub fn script(
+        &self,
+        env: &[(String, Value)],
+        functions: &[(String, Value)],
+        value: impl Fn(&str) -> Option<Value>,
+    ) -> Result<Vec<u8>, &Want> {
+        let mut out = environment(env);
+        for want in &self.wants {
+            let known = value(&want.key).ok_or(want)?;
+            out.extend_from_slice(want.var.as_bytes());
+            out.push(b'=');
+            out.extend(quote(&known.0));
+            out.push(b'\n');
+        }
+        for (name, body) in functions.iter().filter(|(n, _)| self.functions.contains(n)) {
+            out.extend(definition(name, body));
+        }
+        out.extend(self.source());
+        out.push(b'\n');
+        Ok(out)
+    }
+    /// What it reads, with run-time values and secrets put in. `Err`: the name that is not known.
+    pub fn input(
+        &self,
+        value: impl Fn(&str) -> Option<Value>,
+        secrets: &BTreeMap<String, Value>,
+    ) -> Result<Option<(Vec<u8>, bool)>, String> {
+        let Some(Stdin(parts)) = &self.stdin else { return Ok(None) };
+        let (mut out, mut secret) = (Vec::new(), false);
+        for part in parts {
+            match part {
+                StdinPart::Text(v) => out.extend_from_slice(&v.0),
+                StdinPart::Name(var) => {
+                    let key = self.wants.iter().find(|w| w.var == *var).map_or(var.as_str(), |w| w.key.as_str());
+                    out.extend_from_slice(&value(key).ok_or_else(|| var.clone())?.0);
+                }
+                StdinPart::Secret(name) => {
+                    secret = true;
+                    out.extend_from_slice(&secrets.get(name).ok_or_else(|| name.clone())?.0);
+                }
+            }
+        }
+        Ok(Some((out, secret)))
+    }
+}

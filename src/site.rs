@@ -3,6 +3,9 @@
 //! Why it exists: a playbook is shared by all sites, this is one site's own. Invariant: as root, a file that others can
 //! write is refused; nothing in it is a secret.
 
+mod parse;
+pub(crate) mod raw;
+
 use crate::playbook::{At, Entries, Given};
 use std::path::PathBuf;
 

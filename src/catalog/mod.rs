@@ -6,11 +6,31 @@
 //! Invariants: a look changes nothing and creates nothing; every text is POSIX sh under `set -eu` and `LC_ALL=C`; values
 //! stand in it only as quoted [`Word`]s. Exit codes of a catalogue look: see [`crate::plan::Reading::Catalog`]
 //! (0 yes, 1 no, 3 nothing to do here and why on stdout, 4 unsettled, all else could not look). A catalogue change that
-//! ends with [`NO_RETRY`] failed for good. What `done` printed on stdout before the change is `$before` in `undo`.
+//! ends with [`NO_RETRY`] failed for good. What `done` printed on stdout before the change is `$before` in `undo`: of the
+//! first attempt, since a retried one may find its own half-done work. What a person reads of a look (its evidence) is
+//! the last line of its stderr if there is one, else the first line of its stdout.
+
+mod database;
+mod file;
+mod host;
+pub mod network;
+mod remote;
+mod service;
+mod storage;
+mod text;
+
+pub use database::{Listen, Server};
+pub use file::{HostsEntry, Line, Nameserver};
+pub use host::{Clock, Hostname, Package, Process};
+pub use network::{Add, Del, Free, Present};
+pub use remote::{Http, Port};
+pub use service::Unit;
+pub use storage::{Link, Mount, Mounted, Resolves, Umount, Writable};
 
 use crate::shell::{Value, Word};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// Exit code of a catalogue change that trying again cannot mend (an absent unit).
 pub const NO_RETRY: i32 = 125;
@@ -49,35 +69,139 @@ pub enum Undo {
     None(String),
 }
 
-/// A look by name: `check.OP`, `done.OP`, `when.OP`, `verify.OP`.
+/// A program that speaks the interface of OCF resource agents.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Check {
-    Sh(String),
+#[serde(deny_unknown_fields)]
+pub struct Resource {
+    /// The agent: `ocf:heartbeat:Filesystem`.
+    pub agent: Text,
+    /// Its parameters.
+    #[serde(default)]
+    pub params: BTreeMap<String, Text>,
 }
 
-/// A change by name: `run.OP`, `undo.OP`.
+/// A node whose power is cut.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Action {
-    Sh(String),
+#[serde(deny_unknown_fields)]
+pub struct Fence {
+    /// The node.
+    pub node: Text,
 }
 
-impl Check {
-    /// The catalogue's word for it.
-    pub fn word(&self) -> &'static str {
-        "sh"
-    }
-    /// Its shell text. `Sh` is the planner's own affair and never comes here.
-    pub fn look(&self, _fill: &dyn Fill) -> Result<Value, String> {
-        Err("not in the catalogue".into())
+/// Writes the enum, its words and the way to its text from one list, so that none of them can be forgotten.
+macro_rules! catalogue {
+    ($(#[$doc:meta])* $name:ident, $method:ident -> $out:ty { $($(#[$about:meta])* $word:literal $variant:ident($params:ty) => $make:expr,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+        pub enum $name {
+            /// A script of your own, in POSIX sh. Values stand in it as `$name`.
+            #[serde(rename = "sh")]
+            Sh(String),
+            $($(#[$about])* #[serde(rename = $word)] $variant($params),)+
+        }
+        impl $name {
+            /// Every word, in the order of the list.
+            pub const WORDS: &'static [&'static str] = &["sh", $($word),+];
+            /// The catalogue's word for it.
+            pub fn word(&self) -> &'static str {
+                match self { $name::Sh(_) => "sh", $($name::$variant(_) => $word,)+ }
+            }
+            /// Its shell text. `Sh` is the planner's own affair and never comes here.
+            pub fn $method(&self, fill: &dyn Fill) -> Result<$out, String> {
+                match self {
+                    $name::Sh(_) => Err("a script of the playbook is not in the catalogue".into()),
+                    $($name::$variant(params) => $make(params, fill),)+
+                }
+            }
+        }
+    };
+}
+
+catalogue! {
+    /// A look by name: `check.OP`, `done.OP`, `when.OP`, `verify.OP`. A look changes nothing.
+    Check, look -> Value {
+        /// The service runs. One that is just starting, stopping or reloading is waited for.
+        "service-active" ServiceActive(service::Unit) => service::active,
+        /// The service is stopped, has failed, or does not exist. Not the opposite of `service-active`: one that is just starting or stopping is neither.
+        "service-inactive" ServiceInactive(service::Unit) => service::inactive,
+        /// The service is started at boot.
+        "service-enabled" ServiceEnabled(service::Unit) => service::enabled,
+        /// The service manager knows the service, running or not.
+        "service-exists" ServiceExists(service::Unit) => service::exists,
+        /// The node holds the address, whatever its prefix and label.
+        "ip-present" IpPresent(network::Present) => network::present,
+        /// Nobody but this node answers for the address. True as well when this node itself holds it.
+        "ip-free" IpFree(network::Free) => network::free,
+        /// The path is a mount point.
+        "mounted" Mounted(storage::Mounted) => storage::mounted,
+        /// The path exists and leads, links followed, to the place named.
+        "resolves" Resolves(storage::Resolves) => storage::resolves,
+        /// The TCP port takes a connection within 5 seconds.
+        "port-open" PortOpen(remote::Port) => remote::port,
+        /// The web address answers with the status wanted within 10 seconds.
+        "http" Http(remote::Http) => remote::http,
+        /// The node's clock is synchronised, by the word of chronyc, ntpstat, ntpq or timedatectl.
+        "clock-synchronised" ClockSynchronised(host::Clock) => host::clock,
+        /// The file has the line, the whole of it.
+        "file-has-line" FileHasLine(file::Line) => file::has_line,
+        /// The file or directory exists and this login may write it. Nothing is written.
+        "writable" Writable(storage::Writable) => storage::writable,
+        /// A process of this name runs.
+        "process" Process(host::Process) => host::process,
+        /// The package is installed, by the word of rpm or dpkg.
+        "package" Package(host::Package) => host::package,
+        /// The PostgreSQL server takes connections. One that is starting up is waited for.
+        "pg-ready" PgReady(database::Server) => database::ready,
     }
 }
+
+catalogue! {
+    /// A change by name: `run.OP`, `undo.OP`. Each brings its own look and its own undo.
+    Action, recipe -> Recipe {
+        /// Start the service. Undo stops it. Fails at once when there is no such service.
+        "service-start" ServiceStart(service::Unit) => service::start,
+        /// Stop the service. Undo starts it. One that does not exist is taken as stopped.
+        "service-stop" ServiceStop(service::Unit) => service::stop,
+        /// Start the service at boot. Undo disables it. Fails at once when there is no such service.
+        "service-enable" ServiceEnable(service::Unit) => service::enable,
+        /// Do not start the service at boot. Undo enables it. One that does not exist is taken as disabled.
+        "service-disable" ServiceDisable(service::Unit) => service::disable,
+        /// Restart the service; it must be active afterwards. There is nothing to undo.
+        "service-restart" ServiceRestart(service::Unit) => service::restart,
+        /// Add the address to the interface. Undo removes it. IPv6: waits for duplicate detection. Judged by the address, never by the label.
+        "ip-add" IpAdd(network::Add) => network::add,
+        /// Remove the address from every interface that has it; other addresses stay. Undo puts it back as it was.
+        "ip-del" IpDel(network::Del) => network::del,
+        /// Mount. Undo unmounts.
+        "mount" Mount(storage::Mount) => storage::mount,
+        /// Unmount. Undo mounts the same again.
+        "umount" Umount(storage::Umount) => storage::umount,
+        /// Make the path a symbolic link; what was there is kept beside it. Undo puts it back.
+        "link" Link(storage::Link) => storage::link,
+        /// Give the address its names in /etc/hosts. Undo brings the file back.
+        "hosts-entry" HostsEntry(file::HostsEntry) => file::hosts,
+        /// Add the line to the end of the file, if it is not in it. Undo brings the file back.
+        "line-in-file" LineInFile(file::Line) => file::line,
+        /// Add the addresses to listen_addresses of a postgresql.conf. Undo brings the file back.
+        "pg-listen" PgListen(database::Listen) => database::listen,
+        /// Give the node this name until it boots again. Undo gives it its former name.
+        "hostname" Hostname(host::Hostname) => host::hostname,
+        /// Make the address the first name server in /etc/resolv.conf, if it is not one of the first three. Undo brings the file back.
+        "nameserver" Nameserver(file::Nameserver) => file::nameserver,
+        /// Start a resource by its OCF agent (not in this version: refused when planning).
+        "resource" Resource(Resource) => |_: &Resource, _: &dyn Fill| Err("`resource` is not in this version".into()),
+        /// Cut the power of a node (not in this version: refused when planning).
+        "fence" Fence(Fence) => |_: &Fence, _: &dyn Fill| Err("`fence` is not in this version".into()),
+    }
+}
+
 impl Action {
-    pub fn word(&self) -> &'static str {
-        "sh"
-    }
-    pub fn recipe(&self, _fill: &dyn Fill) -> Result<Recipe, String> {
-        Err("not in the catalogue".into())
+    /// What this version lacks for it: such a step is refused when planning.
+    pub fn needs(&self) -> Option<&'static str> {
+        match self {
+            Action::Resource(_) => Some("OCF resource agents"),
+            Action::Fence(_) => Some("fence agents"),
+            _ => None,
+        }
     }
 }

@@ -1,0 +1,180 @@
+//! The desk a run is worked at: journal, views, the looks so far, and the person in front of it.
+//!
+//! Invariant: an event is on disk before any view sees it; secrets are masked before either does.
+
+use crate::engine::{Clock, Sink};
+use crate::event::{Event, Record};
+use crate::journal::Journal;
+use crate::mask::Masker;
+use crate::plan::Plan;
+use crate::prompt::terminal::Terminal;
+use crate::prompt::{Given, Prompter, Question};
+use crate::signal::{Interrupts, Signals};
+use crate::ui::gate::{Drawer, Failed};
+use crate::ui::{Looks, View, Views};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What was shown and seen, shared by the sink and the person.
+pub(super) struct Screen {
+    pub views: Views,
+    pub looks: Looks,
+    /// The last failure, for its menu: attempt, code.
+    failed: (u32, Option<i32>),
+    changed: Vec<String>,
+}
+
+impl Screen {
+    pub(super) fn new(views: Views) -> Rc<RefCell<Screen>> {
+        Rc::new(RefCell::new(Screen { views, looks: Looks::default(), failed: (0, None), changed: Vec::new() }))
+    }
+
+    pub(super) fn show(&mut self, record: &Record) {
+        self.looks.record(record);
+        match &record.event {
+            Event::AttemptFailed { attempt, code, .. } => self.failed = (*attempt, *code),
+            Event::StepStarted { .. } => self.failed = (0, None),
+            Event::StepFinished { title, outcome: crate::event::Outcome::Done, .. } => self.changed.push(title.clone()),
+            _ => {}
+        }
+        self.views.event(record);
+    }
+}
+
+/// Journal first, then the screen.
+pub(super) struct Desk {
+    pub journal: Journal,
+    pub screen: Rc<RefCell<Screen>>,
+    pub who: String,
+    /// None: there are no secrets.
+    pub masker: Option<Masker>,
+}
+
+impl Desk {
+    fn masked(&mut self, event: Event) -> Event {
+        let Some(masker) = &mut self.masker else { return event };
+        let text = serde_json::to_string(&event).expect("an event is plain data");
+        let masked = masker.mask_all(&text);
+        // A mask that broke the form would be a bug; what cannot be read back is better not kept at all.
+        serde_json::from_str(&masked).unwrap_or(Event::Noted { text: "a record was left out: it held a secret".into() })
+    }
+}
+
+impl Sink for Desk {
+    fn record(&mut self, event: Event) -> Result<(), String> {
+        let event = self.masked(event);
+        let record = self.journal.append(event).map_err(|e| e.to_string())?;
+        self.screen.borrow_mut().show(&record);
+        Ok(())
+    }
+    fn show(&mut self, event: Event) {
+        let event = self.masked(event);
+        let utc = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        self.screen.borrow_mut().show(&Record { seq: 0, utc, who: self.who.clone(), event });
+    }
+}
+
+/// The person at the terminal: draws what a question is about, stops moving parts, asks.
+pub(super) struct Person {
+    pub terminal: Terminal,
+    pub screen: Rc<RefCell<Screen>>,
+    pub plan: Rc<Plan>,
+    pub drawer: Drawer,
+    pub signals: Rc<Signals>,
+}
+
+impl Person {
+    fn drawn(&self, question: &Question) -> Question {
+        let mut q = question.clone();
+        let mut screen = self.screen.borrow_mut();
+        screen.looks.now = Some(chrono::Utc::now());
+        let step_of = |id: &str| self.plan.steps().find(|s| s.instance == id);
+        let node_of = |s: &crate::plan::Step| match &s.place {
+            crate::plan::Place::Node(n) => n.clone(),
+            crate::plan::Place::Here => "here".into(),
+            crate::plan::Place::Role(k) | crate::plan::Place::OneOf { key: k, .. } => screen.looks.values.get(k).map(|v| v.lossy()).unwrap_or_default(),
+        };
+        match &mut q {
+            Question::Gate { stage, lines, view, .. } => {
+                if let Some(s) = self.plan.stages.iter().find(|s| s.id == *stage) {
+                    let drawn = self.drawer.gate(&self.plan, s, &screen.looks);
+                    (*lines, *view) = (drawn.short, drawn.view);
+                }
+            }
+            Question::Failure { step, lines, output, .. } => {
+                if let Some(s) = step_of(step) {
+                    let why = lines.first().cloned().unwrap_or_default();
+                    let shown = if output.is_empty() { lines[1..].join("\n") } else { output.clone() };
+                    let (attempt, code) = screen.failed;
+                    *lines = self.drawer.failure(&Failed { step: s, node: &node_of(s), attempt, code, why: &why, output: &shown, changed: &screen.changed });
+                }
+            }
+            Question::Manual { step, lines, .. } => {
+                if let Some(s) = step_of(step) {
+                    let text = std::mem::take(lines);
+                    *lines = self.drawer.manual(s, Some(&screen.looks));
+                    if lines.is_empty() {
+                        *lines = text;
+                    }
+                }
+            }
+            Question::Overdue { step, lines, after } => {
+                if let Some(s) = step_of(step) {
+                    let output = lines.join("\n");
+                    *lines = self.drawer.overdue(s, &node_of(s), *after, &output);
+                }
+            }
+            Question::Attest { node, lines } => {
+                lines.extend(self.drawer.attest(&self.plan, node, &screen.looks));
+            }
+            Question::Unknown { step, lines } => {
+                if let Some(s) = step_of(step) {
+                    let why = lines.join("; ");
+                    *lines = self.drawer.unknown(s, &node_of(s), &why, Some(&screen.looks));
+                }
+            }
+            Question::Undo { .. } | Question::Secret { .. } | Question::Input { .. } => {}
+        }
+        q
+    }
+}
+
+impl Prompter for Person {
+    fn ask(&mut self, question: &Question) -> Given {
+        let question = self.drawn(question);
+        self.screen.borrow_mut().views.pause();
+        let given = self.terminal.ask(&question);
+        self.screen.borrow_mut().views.resume();
+        // A ^C that answered this question asks for nothing more.
+        self.signals.clear_interrupt();
+        given
+    }
+    fn person(&self) -> bool {
+        true
+    }
+}
+
+/// Time that goes on while the machine sleeps; naps end early when a signal comes.
+pub(super) struct Boot {
+    pub signals: Rc<Signals>,
+}
+
+impl Clock for Boot {
+    fn now(&self) -> Duration {
+        let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::new(t.tv_sec.max(0) as u64, t.tv_nsec.max(0) as u32)
+    }
+    fn sleep(&self, time: Duration) {
+        if self.signals.pending().is_some() {
+            // Counted already; a nap is still a nap, or a waiting loop would burn.
+            std::thread::sleep(time.min(Duration::from_millis(50)));
+            return;
+        }
+        let fd = self.signals.wake_fd();
+        let mut fds = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
+        let timeout = rustix::event::Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
+        let _ = rustix::event::poll(&mut fds, Some(&timeout));
+        self.signals.drain();
+    }
+}

@@ -1,0 +1,323 @@
+//! Files that people wrote: found, trusted, read, resolved into a Plan.
+
+use super::{Done, say};
+use crate::cli::{Common, Set};
+use crate::plan::{self, Plan};
+use crate::playbook::Playbook;
+use crate::problem::{Exit, Fatal, Problems, did_you_mean};
+use crate::resolve::{self, Files, Request};
+use crate::shell::Value;
+use crate::site::{Answers, Site};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Playbooks in the binary, by name.
+pub(super) const EMBEDDED: [(&str, &str); 1] = [("xcat", include_str!("../../playbooks/xcat.toml"))];
+
+/// All that was read for one command.
+pub(super) struct Read {
+    pub plan: Plan,
+    pub answers: Answers,
+    pub folder: PathBuf,
+}
+
+/// Reads site, playbook and answers, and makes the plan of a procedure.
+pub(super) fn read(common: &Common, procedure: &str, set: &Set) -> Result<Read, Fatal> {
+    let mut problems = Problems::default();
+    let mut sources = Vec::new();
+    let answers = match &set.answers {
+        None => Answers::default(),
+        Some(path) => {
+            let text = file(path, "answers file")?;
+            sources.push(source("answers", path, &text));
+            Answers::parse(&path.display().to_string(), &text, &mut problems).map(|a| a.0).unwrap_or_default()
+        }
+    };
+    let (site, site_index) = site(common, &mut problems, &mut sources)?;
+    let (pb, playbook_index) = match &site {
+        Some(site) => playbook(common, site, site_index, &mut problems, &mut sources)?,
+        None => (None, 0),
+    };
+    let sets = sets(&set.sets)?.into_iter().chain(answers.inputs.iter().map(|(k, v)| {
+        let value = match &v.value {
+            crate::playbook::Given::One(s) => Value::from(s.as_str()),
+            crate::playbook::Given::Many(all) => Value::from(all.join("\n")),
+        };
+        (k.value.clone(), value)
+    }));
+    let (Some(site), Some(pb)) = (site, pb) else { return Err(problems.into()) };
+    let here = super::nodes::here(&site);
+    let target = match &set.on {
+        Some(n) => Some(n.clone()),
+        None if procedure == "status" => None,
+        None => here.clone(),
+    };
+    let request = Request { procedure: procedure.into(), target, here, sets: sets.collect(), sources };
+    let made = resolve::resolve(&pb, &site, &request, Files { playbook: playbook_index, site: site_index }, &mut problems);
+    let Some(plan) = made.filter(|_| problems.is_empty()) else { return Err(problems.into()) };
+    if let Some(wanted) = &answers.plan
+        && wanted.value != plan.digest
+    {
+        return Err(Fatal::new(Exit::Usage, format!("the answers are for plan `{}`, but this is plan `{}`", wanted.value, plan.digest))
+            .hint("look at the plan again and write the answers anew"));
+    }
+    Ok(Read { plan, answers, folder: site.folder.clone() })
+}
+
+fn sets(sets: &[OsString]) -> Result<Vec<(String, Value)>, Fatal> {
+    let mut out: Vec<(String, Value)> = Vec::new();
+    for set in sets {
+        let bytes = set.as_bytes();
+        let at = bytes.iter().position(|b| *b == b'=');
+        let name = at.and_then(|at| std::str::from_utf8(&bytes[..at]).ok());
+        let (Some(at), Some(name)) = (at, name) else {
+            return Err(Fatal::new(Exit::Usage, format!("`--set {}` is not INPUT=VALUE", set.to_string_lossy())));
+        };
+        if bytes[at + 1..].contains(&0) {
+            return Err(Fatal::new(Exit::Usage, format!("`--set {name}`: a value cannot hold a NUL byte")));
+        }
+        if out.iter().any(|(n, _)| n == name) {
+            return Err(Fatal::new(Exit::Usage, format!("`--set {name}` is given twice")));
+        }
+        out.push((name.to_string(), Value::new(&bytes[at + 1..])));
+    }
+    Ok(out)
+}
+
+pub(super) fn set_values(list: &[OsString]) -> Result<Vec<(String, Value)>, Fatal> {
+    sets(list)
+}
+
+fn source(what: &str, path: &Path, text: &str) -> plan::Source {
+    plan::Source { what: what.into(), path: path.display().to_string(), digest: resolve::digest(text.as_bytes()) }
+}
+
+/// Reads a file that will decide what runs; as root, one that others can write (or whose folder they can) is refused.
+fn file(path: &Path, what: &str) -> Result<String, Fatal> {
+    let text = std::fs::read(path).map_err(|e| Fatal::new(Exit::Usage, format!("{}: cannot read this {what}: {e}", path.display())))?;
+    if rustix::process::geteuid().is_root() {
+        trusted(path, what)?;
+    }
+    String::from_utf8(text).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        Fatal::new(Exit::Usage, format!("{}: this {what} is not UTF-8 (byte {at})", path.display()))
+    })
+}
+
+fn trusted(path: &Path, what: &str) -> Result<(), Fatal> {
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let folder = real.parent().map(Path::to_path_buf);
+    for (p, is_folder) in [(Some(real.clone()), false), (folder, true)] {
+        let Some(p) = p else { continue };
+        let Ok(meta) = std::fs::metadata(&p) else { continue };
+        let sticky = is_folder && meta.mode() & 0o1000 != 0;
+        let others = meta.mode() & 0o022 != 0 && !sticky && !(meta.mode() & 0o022 == 0o020 && meta.gid() == 0);
+        if others || meta.uid() != 0 {
+            let whose = if meta.uid() == 0 { "others can write it".to_string() } else { format!("it belongs to uid {}, not to root", meta.uid()) };
+            let which = if is_folder { format!("the folder `{}`", p.display()) } else { format!("`{}`", p.display()) };
+            return Err(Fatal::new(Exit::Usage, format!("{which} of this {what} is not to be trusted: {whose}"))
+                .hint(format!("chown root:root and chmod go-w {}", p.display())));
+        }
+    }
+    Ok(())
+}
+
+fn site_path(common: &Common) -> Result<PathBuf, Fatal> {
+    if let Some(p) = &common.site {
+        return Ok(p.clone());
+    }
+    for p in ["hawiz.toml", "/etc/hawiz/hawiz.toml"] {
+        if Path::new(p).exists() {
+            return Ok(PathBuf::from(p));
+        }
+    }
+    Err(Fatal::new(Exit::Usage, "there is no site file: neither `./hawiz.toml` nor `/etc/hawiz/hawiz.toml`")
+        .hint("name one with --site FILE; the README shows how to write a first one"))
+}
+
+type Parsed<T> = Result<(Option<T>, usize), Fatal>;
+
+fn site(common: &Common, problems: &mut Problems, sources: &mut Vec<plan::Source>) -> Parsed<Site> {
+    let path = site_path(common)?;
+    let text = file(&path, "site file")?;
+    sources.push(source("site", &path, &text));
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+    let index = problems.files.len();
+    Ok(match Site::parse(&path.display().to_string(), &text, &folder, problems) {
+        Some((site, index)) => (Some(site), index),
+        None => (None, index),
+    })
+}
+
+/// Where a playbook name or file leads, and its text.
+fn playbook_text(name: &str, folder: &Path) -> Result<(String, String), Fatal> {
+    if name.contains('/') || name.ends_with(".toml") {
+        let path = folder.join(name);
+        return Ok((path.display().to_string(), file(&path, "playbook")?));
+    }
+    for dir in [folder.join("playbooks"), PathBuf::from("playbooks"), PathBuf::from("/etc/hawiz/playbooks")] {
+        let path = dir.join(format!("{name}.toml"));
+        if path.exists() {
+            return Ok((path.display().to_string(), file(&path, "playbook")?));
+        }
+    }
+    match EMBEDDED.iter().find(|(n, _)| *n == name) {
+        Some((n, text)) => Ok((format!("{n}.toml (in hawiz)"), text.to_string())),
+        None => {
+            let known: Vec<String> = names(folder).into_iter().map(|(n, _)| n).collect();
+            let hint = did_you_mean(name, known.iter().map(String::as_str)).unwrap_or_else(|| format!("known: {}", known.join(", ")));
+            Err(Fatal::new(Exit::Usage, format!("there is no playbook `{name}`")).hint(hint))
+        }
+    }
+}
+
+fn playbook(common: &Common, site: &Site, site_index: usize, problems: &mut Problems, sources: &mut Vec<plan::Source>) -> Parsed<Playbook> {
+    let name = match (&common.playbook, &site.playbook) {
+        (Some(name), _) => name.clone(),
+        (None, Some(name)) => name.value.clone(),
+        (None, None) => {
+            let mut p = crate::problem::Problem::new("the site file names no playbook").hint("add `playbook = \"xcat\"`, or give --playbook");
+            p.file = site_index;
+            problems.push(p);
+            return Ok((None, 0));
+        }
+    };
+    // A file given on the command line is meant from here, one in the site file from there.
+    let folder = if common.playbook.is_some() { PathBuf::from(".") } else { site.folder.clone() };
+    let (path, text) = playbook_text(&name, &folder)?;
+    sources.push(source("playbook", Path::new(&path), &text));
+    let index = problems.files.len();
+    Ok(match Playbook::parse(&path, &text, problems) {
+        Some((pb, index)) => (Some(pb), index),
+        None => (None, index),
+    })
+}
+
+fn names(folder: &Path) -> Vec<(String, String)> {
+    let mut out: Vec<(String, String)> = Vec::new();
+    for dir in [folder.join("playbooks"), PathBuf::from("/etc/hawiz/playbooks")] {
+        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
+        for entry in entries.flatten() {
+            let file = entry.file_name().to_string_lossy().into_owned();
+            if let Some(name) = file.strip_suffix(".toml")
+                && !name.contains('.')
+                && !out.iter().any(|(n, _)| n == name)
+            {
+                out.push((name.to_string(), entry.path().display().to_string()));
+            }
+        }
+    }
+    for (name, _) in EMBEDDED {
+        if !out.iter().any(|(n, _)| n == name) {
+            out.push((name.to_string(), "in hawiz".into()));
+        }
+    }
+    out.sort();
+    out
+}
+
+pub(super) fn playbooks(_common: &Common) -> Done {
+    for (name, place) in names(Path::new(".")) {
+        let text = playbook_text(&name, Path::new(".")).map(|t| t.1).unwrap_or_default();
+        let title = Playbook::parse(&name, &text, &mut Problems::default()).map_or("(has mistakes: hawiz validate)".into(), |p| p.0.title);
+        say(&format!("{name:<16} {title}  ({place})\n"));
+    }
+    Ok(Exit::Ok)
+}
+
+/// `hawiz validate [FILE]`: all problems at once; without a file the site, its playbook, and the plan of each procedure.
+pub(super) fn validate(common: &Common, path: Option<&Path>) -> Done {
+    let mut problems = Problems::default();
+    let Some(path) = path else { return validate_site(common) };
+    let text = file(path, "file")?;
+    let name = path.display().to_string();
+    let (what, warnings) = match kind(&text) {
+        "site" => {
+            let folder = path.parent().unwrap_or(Path::new(".")).to_path_buf();
+            let parsed = Site::parse(&name, &text, &folder, &mut problems);
+            if let Some((site, _)) = &parsed
+                && site.playbook.is_some()
+                && problems.is_empty()
+            {
+                return validate_site(&Common { site: Some(path.to_path_buf()), ..common.clone() });
+            }
+            ("site file", Vec::new())
+        }
+        "answers" => {
+            Answers::parse(&name, &text, &mut problems);
+            ("answers file", Vec::new())
+        }
+        _ => {
+            let parsed = Playbook::parse(&name, &text, &mut problems);
+            ("playbook", parsed.map(|p| p.0.warnings).unwrap_or_default())
+        }
+    };
+    warn(&name, &text, warnings);
+    if !problems.is_empty() {
+        return Err(problems.into());
+    }
+    say(&format!("{name}: this {what} is in order\n"));
+    Ok(Exit::Ok)
+}
+
+fn warn(name: &str, text: &str, warnings: Vec<crate::problem::Problem>) {
+    if !warnings.is_empty() {
+        let mut all = Problems::default();
+        all.file(name, text);
+        all.list = warnings.into_iter().map(|mut p| { p.file = 0; p.message = format!("warning: {}", p.message); p }).collect();
+        eprint!("{all}");
+    }
+}
+
+/// What a TOML file is, by its top-level keys.
+fn kind(text: &str) -> &'static str {
+    let has = |words: &[&str]| text.lines().any(|l| words.iter().any(|w| l.trim_start().starts_with(w)));
+    if has(&["[[", "format", "[node-vars]", "[functions]"]) {
+        "playbook"
+    } else if has(&["[nodes", "playbook", "peers"]) {
+        "site"
+    } else if has(&["[gates]", "[digests]", "[manual]"]) {
+        "answers"
+    } else {
+        "playbook"
+    }
+}
+
+/// The site, its playbook, and a plan of every procedure for every node it could be about.
+fn validate_site(common: &Common) -> Done {
+    let mut problems = Problems::default();
+    let mut sources = Vec::new();
+    let (site, site_index) = site(common, &mut problems, &mut sources)?;
+    let Some(site) = site else { return Err(problems.into()) };
+    let (pb, playbook_index) = playbook(common, &site, site_index, &mut problems, &mut sources)?;
+    let Some(pb) = pb.filter(|_| problems.is_empty()) else { return Err(problems.into()) };
+    for f in problems.files.iter().skip(playbook_index).take(1) {
+        warn(&f.name, &f.text, pb.warnings.clone());
+    }
+    let here = super::nodes::here(&site);
+    let first = site.nodes.first().map(|(n, _)| n.value.clone());
+    let mut made = 0;
+    for (name, _) in pb.procedures.iter().filter(|(n, _)| !matches!(n.as_str(), "inactive" | "fence" | "failover")) {
+        let mut mine = Problems { files: problems.files.clone(), list: Vec::new() };
+        let request = Request { procedure: name.value.clone(), target: here.clone().or(first.clone()), here: here.clone(), ..Request::default() };
+        if resolve::resolve(&pb, &site, &request, Files { playbook: playbook_index, site: site_index }, &mut mine).is_some() {
+            made += 1;
+        }
+        for p in mine.list {
+            if !problems.list.contains(&p) {
+                problems.list.push(p);
+            }
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems.into());
+    }
+    for s in &sources {
+        say(&format!("{}: this {} is in order\n", s.path, if s.what == "site" { "site file" } else { "playbook" }));
+    }
+    say(&format!("{made} procedures can be planned\n"));
+    Ok(Exit::Ok)
+}

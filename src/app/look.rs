@@ -1,0 +1,236 @@
+//! Commands that only look: dry run, `plan`, `check`, `status`. Nothing is created anywhere, on no machine.
+
+use super::files::{self, Read};
+use super::{Done, colour, nodes, say, say_bytes, verbosity};
+use crate::cli::{Common, Format, Output, Set};
+use crate::event::Proven;
+use crate::plan::{Answer, Plan, What};
+use crate::problem::{Exit, Fatal};
+use crate::reach::Reach;
+use crate::survey::{self, Survey};
+use crate::ui::{self, Looks, Style};
+
+fn format(f: Format) -> ui::script::Format {
+    match f {
+        Format::Text => ui::script::Format::Text,
+        Format::Md => ui::script::Format::Md,
+        Format::Sh => ui::script::Format::Sh,
+        Format::Json => ui::script::Format::Json,
+    }
+}
+
+/// `hawiz plan PROC`: the resolved plan, contacting nobody.
+pub(super) fn plan(common: &Common, procedure: &str, set: &Set, how: Format) -> Done {
+    let read = files::read(common, procedure, set)?;
+    let style = Style::stdout(colour(common), verbosity(common));
+    say_bytes(&ui::script::render(&read.plan, None, format(how), &style));
+    Ok(Exit::Ok)
+}
+
+/// Looks are remembered nowhere: the fleet gets a state directory that is only ever read.
+fn fleet(read: &Read, common: &Common) -> Result<crate::session::Fleet, Fatal> {
+    let state = crate::journal::state_dir(common.state_dir.as_deref())?;
+    Ok(nodes::fleet(&read.plan, &read.folder, &state))
+}
+
+fn looks(survey: &Survey, fleet: &mut dyn Reach, plan: &Plan) -> Looks {
+    let now = chrono::Utc::now();
+    let mut looks = Looks::default();
+    looks.now = Some(now);
+    for l in &survey.looks {
+        looks.add(l.clone(), Some(now));
+    }
+    looks.unreachable = survey.unreachable.clone();
+    looks.values = survey.values.clone();
+    for (node, proven) in &survey.proof {
+        looks.proofs.insert(node.clone(), (proven.clone(), Some(now)));
+    }
+    for node in &plan.nodes {
+        let changes = plan.steps().any(|s| s.changes() && matches!(&s.place, crate::plan::Place::Node(n) if *n == node.name));
+        if changes
+            && let Ok(g) = fleet.greet(&node.name)
+            && let Some(why) = g.unrecorded
+        {
+            looks.unrecorded.insert(node.name.clone(), why);
+        }
+    }
+    looks
+}
+
+/// Why a plan could not begin now.
+fn refusals(plan: &Plan, survey: &Survey) -> Vec<String> {
+    let mut out = survey.refused.clone();
+    if plan.activates {
+        for (node, proven) in &survey.proof {
+            match proven {
+                Proven::LookedAt | Proven::Attested => {}
+                Proven::Active(why) => out.insert(0, format!("{node} is not inactive: {why}")),
+                Proven::CannotTell(why) | Proven::Alive(why) => out.insert(0, format!("{node} is not proven inactive: {why}")),
+            }
+        }
+    }
+    out
+}
+
+/// `--dryrun`: what would happen, from looks taken now. It asks nothing and changes nothing.
+pub(super) fn dry_run(common: &Common, read: Read, offline: bool, how: Option<Format>) -> Done {
+    let style = Style::stdout(colour(common), verbosity(common));
+    let how = match (how, common.output) {
+        (Some(f), _) => format(f),
+        (None, Some(Output::Json)) => ui::script::Format::Json,
+        (None, _) => ui::script::Format::Text,
+    };
+    let plan = &read.plan;
+    if offline {
+        say_bytes(&ui::script::render(plan, None, how, &style));
+        return Ok(Exit::Ok);
+    }
+    let mut fleet = fleet(&read, common)?;
+    std::env::set_current_dir("/").ok();
+    let mut survey = survey::survey(plan, &mut fleet, plan.activates);
+    for (node, why) in survey.unreachable.clone() {
+        if plan.steps().any(|s| matches!(&s.place, crate::plan::Place::Node(n) if *n == node)) {
+            survey.refused.insert(0, format!("{node} cannot be reached: {why}"));
+        }
+    }
+    let held = held(plan, &mut fleet);
+    let looks = looks(&survey, &mut fleet, plan);
+    say_bytes(&ui::script::render(plan, Some(&looks), how, &style));
+    let refused = refusals(plan, &survey);
+    if matches!(how, ui::script::Format::Text) && !refused.is_empty() {
+        let list: Vec<String> = refused.iter().map(|r| format!("  {r}")).collect();
+        say(&format!("Would refuse:\n{}\n", list.join("\n")));
+    }
+    if let Some(held) = held {
+        say(&format!("{held}\n"));
+        return Ok(Exit::Locked);
+    }
+    Ok(if refused.is_empty() { Exit::Ok } else { Exit::NotReady })
+}
+
+/// A node that another run holds now.
+fn held(plan: &Plan, fleet: &mut crate::session::Fleet) -> Option<String> {
+    for node in &plan.nodes {
+        let changes = plan.steps().any(|s| s.changes() && matches!(&s.place, crate::plan::Place::Node(n) if *n == node.name));
+        if changes && let Some(holder) = fleet.holder(&node.name) {
+            return Some(format!("{} is held by another run: {holder}", node.name));
+        }
+    }
+    None
+}
+
+/// `hawiz check [PROC]`: only the looking.
+pub(super) fn check(common: &Common, procedure: &str, set: &Set) -> Done {
+    let read = files::read(common, procedure, set)?;
+    let plan = &read.plan;
+    let mut fleet = fleet(&read, common)?;
+    std::env::set_current_dir("/").ok();
+    let survey = survey::survey(plan, &mut fleet, plan.activates);
+    if common.output == Some(Output::Json) {
+        let looks = looks(&survey, &mut fleet, plan);
+        let style = Style::stdout(colour(common), verbosity(common));
+        say_bytes(&ui::script::render(plan, Some(&looks), ui::script::Format::Json, &style));
+    } else {
+        say(&matrix(plan, &survey, &Style::stdout(colour(common), verbosity(common))));
+    }
+    let refused = refusals(plan, &survey);
+    let unreached = survey.unreachable.iter().any(|(n, _)| plan.steps().any(|s| matches!(&s.place, crate::plan::Place::Node(m) if m == n)));
+    let ready = refused.is_empty() && !unreached;
+    for r in &refused {
+        say(&format!("not ready: {r}\n"));
+    }
+    say(if ready { "ready\n" } else { "not ready\n" });
+    Ok(if ready { Exit::Ok } else { Exit::NotReady })
+}
+
+/// Every look, a line each; checks on several nodes as a row of marks.
+fn matrix(plan: &Plan, survey: &Survey, style: &Style) -> String {
+    let m = style.marks();
+    let mark = |a: Answer| match a {
+        Answer::Yes => style.paint(ui::Ink::Good, m.yes),
+        Answer::No => style.paint(ui::Ink::Bad, m.no),
+        _ => style.paint(ui::Ink::Doubt, m.doubt),
+    };
+    let mut out = format!("{}\n", plan.title);
+    for stage in &plan.stages {
+        out.push_str(&format!("\n{}\n", stage.title));
+        for step in &stage.steps {
+            let looks: Vec<_> = survey.looks.iter().filter(|l| l.step == step.instance && l.purpose != crate::event::Purpose::When).collect();
+            let title = step.title.shown();
+            match (looks.as_slice(), &step.what) {
+                ([], _) => out.push_str(&format!("  {} {title}\n", m.not_yet)),
+                ([one], _) => {
+                    let word = if matches!(step.what, What::Check(_)) { "" } else { "already: " };
+                    out.push_str(&format!("  {} {word}{title}  {}\n", mark(one.answer), ui::escape::line(&one.evidence)));
+                }
+                (many, _) => {
+                    let row: Vec<String> = many.iter().map(|l| format!("{} {}", l.node, mark(l.answer))).collect();
+                    out.push_str(&format!("  {title:<40}  {}\n", row.join("  ")));
+                    if style.verbose > 0 {
+                        many.iter().for_each(|l| out.push_str(&format!("      {}: {}\n", l.node, ui::escape::line(&l.evidence))));
+                    }
+                }
+            }
+        }
+    }
+    out
+}
+
+/// `hawiz status`: which node is active. Exclusive systems: 0 exactly one, 4 anything else that is known, 7 not to be
+/// known. Others: 0 every check true, 4 one false, 7 can't tell.
+pub(super) fn status(common: &Common, set: &Set) -> Done {
+    let read = files::read(common, "status", set)?;
+    let plan = &read.plan;
+    let mut fleet = fleet(&read, common)?;
+    std::env::set_current_dir("/").ok();
+    let style = Style::stdout(colour(common), verbosity(common));
+    let m = style.marks();
+    let survey = survey::survey(plan, &mut fleet, true);
+    if common.output == Some(Output::Json) {
+        let looks = looks(&survey, &mut fleet, plan);
+        say_bytes(&ui::script::render(plan, Some(&looks), ui::script::Format::Json, &style));
+    } else {
+        say(&matrix(plan, &survey, &style));
+        if plan.exclusive {
+            say("\nWho is active\n");
+            for (node, proven) in &survey.proof {
+                let line = match proven {
+                    Proven::LookedAt => format!("  {} {node}  inactive", m.not_yet),
+                    Proven::Active(why) => format!("  {} {node}  active: {}", style.paint(ui::Ink::Good, m.yes), ui::escape::line(why)),
+                    other => format!("  {} {node}  {}", style.paint(ui::Ink::Doubt, m.doubt), ui::escape::line(&ui::plain::proven(other))),
+                };
+                say(&format!("{line}\n"));
+            }
+        }
+    }
+    locks(plan, &mut fleet);
+    if plan.exclusive {
+        let active: Vec<&str> = survey.proof.iter().filter(|(_, p)| matches!(p, Proven::Active(_))).map(|(n, _)| n.as_str()).collect();
+        let open: Vec<&str> = survey.proof.iter().filter(|(_, p)| matches!(p, Proven::CannotTell(_) | Proven::Alive(_))).map(|(n, _)| n.as_str()).collect();
+        let (text, exit) = match (active.as_slice(), open.as_slice()) {
+            ([one], []) => (format!("{one} is active"), Exit::Ok),
+            ([], []) => ("nobody is active".to_string(), Exit::NotReady),
+            ([_, _, ..], _) => (style.paint(ui::Ink::Bad, &format!("SPLIT BRAIN: {} are active", active.join(" and "))), Exit::NotReady),
+            ([one], open) => (format!("{one} is active; cannot tell about {}", open.join(", ")), Exit::Unknown),
+            ([], open) => (format!("cannot tell about {}", open.join(", ")), Exit::Unknown),
+        };
+        say(&format!("{text}\n"));
+        return Ok(exit);
+    }
+    let answers: Vec<Answer> = survey.looks.iter().map(|l| l.answer).collect();
+    Ok(if answers.contains(&Answer::No) {
+        Exit::NotReady
+    } else if answers.iter().any(|a| *a != Answer::Yes) {
+        Exit::Unknown
+    } else {
+        Exit::Ok
+    })
+}
+
+fn locks(plan: &Plan, fleet: &mut crate::session::Fleet) {
+    for node in &plan.nodes {
+        if let Some(holder) = fleet.holder(&node.name) {
+            say(&format!("{} is held by a run: {holder}\n", node.name));
+        }
+    }
+}

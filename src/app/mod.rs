@@ -1,0 +1,101 @@
+//! The composition root: the only room that knows all others.
+//!
+//! Why it exists: clap's words become a Plan, a Plan meets nodes, a journal, a person and views; each subcommand is one
+//! short function here. Invariant: everything is read before the first change; the process then works from `/`.
+
+mod desk;
+mod files;
+mod look;
+mod nodes;
+mod run;
+mod runs;
+
+use crate::cli::{Cli, Command, Common, SchemaOf};
+use crate::problem::{Exit, Fatal};
+use crate::ui::{self, Style};
+use clap::Parser;
+use std::io::Write;
+
+/// What a command gives: how the process ends.
+type Done = Result<Exit, Fatal>;
+
+/// The whole program.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            return if e.use_stderr() { Exit::Usage.code() } else { Exit::Ok.code() };
+        }
+    };
+    let common = cli.common.clone();
+    match dispatch(cli) {
+        Ok(exit) => exit.code(),
+        Err(fatal) => {
+            let style = Style::stderr(colour(&common), 0);
+            let text = fatal.to_string();
+            let _ = writeln!(std::io::stderr(), "{} {text}", style.paint(ui::Ink::Bad, "error:"));
+            fatal.exit.code()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Done {
+    let common = &cli.common;
+    match cli.command {
+        Command::Activate(go) => run::procedure(common, "activate", &go),
+        Command::Deactivate(go) => run::procedure(common, "deactivate", &go),
+        Command::Setup(go) => run::procedure(common, "setup", &go),
+        Command::Run { procedure, go } => run::procedure(common, &procedure, &go),
+        Command::Status(set) => look::status(common, &set),
+        Command::Plan { procedure, set, format } => look::plan(common, &procedure, &set, format),
+        Command::Check { procedure, set } => look::check(common, procedure.as_deref().unwrap_or("activate"), &set),
+        Command::Resume { run, answer, sets } => runs::resume(common, run, &answer, &sets),
+        Command::Rollback { run, answer } => runs::rollback(common, run, &answer),
+        Command::Unlock { node, reason } => runs::unlock(common, &node, &reason),
+        Command::Runs => runs::list(common),
+        Command::Show { run, follow } => runs::show(common, run, follow),
+        Command::Validate { file } => files::validate(common, file.as_deref()),
+        Command::Playbooks => files::playbooks(common),
+        Command::Schema { what } => {
+            let schema = match what {
+                SchemaOf::Playbook => crate::schema::playbook(),
+                SchemaOf::Site => crate::schema::site(),
+            };
+            say(&format!("{}\n", serde_json::to_string_pretty(&schema).expect("a schema is plain JSON")));
+            Ok(Exit::Ok)
+        }
+        Command::Explain { word } => explain(word.as_deref()),
+    }
+}
+
+fn explain(word: Option<&str>) -> Done {
+    let text = match word {
+        None => crate::explain::index(),
+        Some(word) => crate::explain::word(word)
+            .ok_or_else(|| Fatal::new(Exit::Usage, format!("`{word}` is nothing that can be explained")).hint(crate::explain::hint(word)))?,
+    };
+    say(&text);
+    Ok(Exit::Ok)
+}
+
+/// To stdout; a closed pipe ends nothing.
+fn say(text: &str) {
+    say_bytes(text.as_bytes());
+}
+fn say_bytes(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
+fn colour(common: &Common) -> ui::Colour {
+    match common.color {
+        crate::cli::Color::Auto => ui::Colour::Auto,
+        crate::cli::Color::Always => ui::Colour::Always,
+        crate::cli::Color::Never => ui::Colour::Never,
+    }
+}
+
+fn verbosity(common: &Common) -> i8 {
+    if common.quiet { -1 } else { common.verbose.min(3) as i8 }
+}

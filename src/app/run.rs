@@ -1,0 +1,277 @@
+//! A procedure for real: journal, nodes, person, engine. And its dry run.
+
+use super::desk::{Boot, Desk, Person, Screen};
+use super::files;
+use super::{Done, colour, look, nodes, say, verbosity};
+use crate::cli::{Answer, Common, Go, Output};
+use crate::engine::{Ending, Engine, Settings};
+use crate::event::{self, Event};
+use crate::history::History;
+use crate::journal::{self, Journal};
+use crate::mask::Masker;
+use crate::plan::Plan;
+use crate::problem::{Exit, Fatal};
+use crate::prompt::answers::{self, Scripted};
+use crate::prompt::terminal::Terminal;
+use crate::prompt::{Prompter, Question};
+use crate::secret;
+use crate::shell::Value;
+use crate::signal::{Interrupts, Signals};
+use crate::site::Answers;
+use crate::ui::gate::Drawer;
+use crate::ui::{self, Style, View};
+use crate::who::Who;
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long a sign of life is waited for.
+const PROBE: Duration = Duration::from_secs(2);
+
+pub(super) fn procedure(common: &Common, name: &str, go: &Go) -> Done {
+    if name == "status" || name == "inactive" {
+        return look::check(common, name, &go.set);
+    }
+    let read = files::read(common, name, &go.set)?;
+    if go.dryrun {
+        return look::dry_run(common, read, go.offline, go.format);
+    }
+    let plan = &read.plan;
+    let interactive = interactive();
+    if !interactive {
+        unattended(plan, &read.answers, go.answer.yes, "activate")?;
+    }
+    let state = journal::state_dir(common.state_dir.as_deref())?;
+    apart(plan, &state)?;
+    let signals = signals()?;
+    let who = Who::here().to_string();
+    let run = journal::new_run_id(name, plan.target.as_deref(), chrono::Utc::now());
+    let mut journal = Journal::create(&state, plan, &run, &who)?;
+    journal.reserve(reserve(plan))?;
+    let mut at = Sitting::new(common, plan.clone(), journal, Rc::clone(&signals), &who, interactive, &go.answer, read.answers.clone(), &read.folder, &state)?;
+    let started = started(plan, &run, go.comment.clone());
+    at.begin(started)?;
+    Ok(at.work(Way::Run).exit)
+}
+
+/// The first record of a run.
+pub(super) fn started(plan: &Plan, run: &str, comment: Option<String>) -> Event {
+    Event::RunStarted {
+        run: run.into(),
+        format: event::FORMAT,
+        hawiz: env!("CARGO_PKG_VERSION").into(),
+        procedure: plan.procedure.clone(),
+        target: plan.target.clone(),
+        plan: plan.digest.clone(),
+        title: plan.title.clone(),
+        sources: plan.sources.iter().map(|s| s.path.clone()).collect(),
+        stages: plan.stages.iter().map(|s| s.title.clone()).collect(),
+        comment,
+        marker: marker(),
+    }
+}
+
+/// Stdin and stderr are terminals: a person can be asked. A pipe on stdin is never an answer.
+pub(super) fn interactive() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+pub(super) fn signals() -> Result<Rc<Signals>, Fatal> {
+    Signals::install().map(Rc::new).map_err(|e| Fatal::new(Exit::Internal, format!("cannot take over signals: {e}")))
+}
+
+/// Without a terminal every gate must be answered before the first change.
+fn unattended(plan: &Plan, given: &Answers, yes: bool, _name: &str) -> Result<(), Fatal> {
+    let missing = answers::missing(plan, given, yes);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "there is no terminal, and these have no answer; nothing was run:\n  {}\nan answers file to fill in (--answers FILE):\n\n{}",
+        missing.join("\n  "),
+        answers::skeleton(plan)
+    );
+    Err(Fatal::new(Exit::NotReady, text.trim_end()).hint("`--yes` answers plain gates; the others need an answers file"))
+}
+
+/// hawiz's own records, and the nodes', may not lie below what the plan mounts, unmounts, links or copies.
+fn apart(plan: &Plan, state: &Path) -> Result<(), Fatal> {
+    let real = |p: &Path| {
+        let mut known = p.to_path_buf();
+        // What does not exist yet lies where its nearest folder lies.
+        while !known.exists() && known.pop() {}
+        let rest = p.strip_prefix(&known).unwrap_or(Path::new(""));
+        known.canonicalize().unwrap_or(known.clone()).join(rest)
+    };
+    let mut mine: Vec<(String, PathBuf)> = vec![("hawiz's state directory".into(), state.to_path_buf())];
+    for n in &plan.nodes {
+        mine.push((format!("the state directory of node `{}`", n.name), PathBuf::from(n.state.clone().unwrap_or_else(|| "/var/lib/hawiz".into()))));
+    }
+    for path in &plan.paths {
+        let path = PathBuf::from(path.lossy());
+        for (what, dir) in &mine {
+            let below = |a: &Path, b: &Path| a.starts_with(b) && b != Path::new("/");
+            if below(dir, &path) || below(&real(dir), &real(&path)) {
+                return Err(Fatal::new(Exit::Usage, format!("{what}, `{}`, lies below `{}`, which this plan moves", dir.display(), path.display()))
+                    .hint("name another with --state-dir, or `state` of the node in the site file"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Room for the records of a run: a few for each step, with tails.
+fn reserve(plan: &Plan) -> u64 {
+    (64 * 1024 + plan.steps().count() as u64 * 8 * 1024).min(64 * 1024 * 1024)
+}
+
+fn marker() -> String {
+    let mut bytes = [0u8; 8];
+    let filled = std::fs::File::open("/dev/urandom").and_then(|mut f| std::io::Read::read_exact(&mut f, &mut bytes));
+    if filled.is_err() {
+        bytes = (chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default() as u64 ^ u64::from(std::process::id())).to_le_bytes();
+    }
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// What is to be done with a run.
+pub(super) enum Way {
+    Run,
+    RollBack,
+}
+
+/// One sitting: everything a run needs around the engine.
+pub(super) struct Sitting {
+    plan: Rc<Plan>,
+    desk: Desk,
+    person: Option<Person>,
+    signals: Rc<Signals>,
+    answer: Answer,
+    answers: Answers,
+    secrets: BTreeMap<String, Value>,
+    fleet: crate::session::Fleet,
+    settings: Settings,
+    history: History,
+}
+
+impl Sitting {
+    #[expect(clippy::too_many_arguments, reason = "everything a run needs, gathered in one place")]
+    pub(super) fn new(
+        common: &Common,
+        plan: Plan,
+        journal: Journal,
+        signals: Rc<Signals>,
+        who: &str,
+        interactive: bool,
+        answer: &Answer,
+        given: Answers,
+        folder: &Path,
+        state: &Path,
+    ) -> Result<Sitting, Fatal> {
+        let output = output(common);
+        let stderr = Style::stderr(colour(common), verbosity(common));
+        let screen = Screen::new(ui::views(output, stderr, std::io::stdout().is_terminal()));
+        let plan = Rc::new(plan);
+        let mut person = None;
+        if interactive {
+            let wake = rustix::io::fcntl_dupfd_cloexec(signals.wake_fd(), 3).ok();
+            let of = Rc::clone(&signals);
+            let signalled = Box::new(move || {
+                of.drain();
+                if of.take_suspend() {
+                    return Some("SIGTSTP".to_string());
+                }
+                of.pending().map(|_| of.name().to_string())
+            });
+            let terminal = Terminal::new(wake, signalled, stderr.colours)
+                .map_err(|e| Fatal::new(Exit::Internal, format!("cannot ask on this terminal: {e}")))?;
+            let drawer = Drawer { width: stderr.width, ascii: stderr.ascii };
+            person = Some(Person { terminal, screen: Rc::clone(&screen), plan: Rc::clone(&plan), drawer, signals: Rc::clone(&signals) });
+        }
+        let mut secrets = BTreeMap::new();
+        for s in &plan.secrets {
+            let ask = |prompt: &str| match &mut person {
+                Some(p) => {
+                    let question = Question::Secret { name: s.name.clone(), prompt: prompt.to_string() };
+                    match p.terminal.ask(&question).answer {
+                        crate::prompt::Answer::Text(v) => Ok(v.0),
+                        _ => Err(Fatal::new(Exit::Declined, format!("the secret `{}` was not given", s.name))),
+                    }
+                }
+                None => Err(Fatal::new(Exit::NotReady, format!("the secret `{}` has no source, and nobody is there to ask", s.name))
+                    .hint(format!("set `${}`, or name a command in the site's `[secrets]`", secret::env_name(&s.name)))),
+            };
+            let got = secret::get(s, |n| std::env::var_os(n), ask)?;
+            secrets.insert(s.name.clone(), Value::new(got.expose()));
+        }
+        let masker = (!secrets.is_empty()).then(|| Masker::new(secrets.values().map(|v| v.0.clone())));
+        let fleet = nodes::fleet(&plan, folder, state);
+        let settings = Settings {
+            holder: who.to_string(),
+            attest: answer.attest.clone(),
+            overrides: answer.overrides.iter().filter_map(|o| o.split_once('=')).map(|(s, r)| (s.to_string(), r.to_string())).collect(),
+            probe: PROBE,
+        };
+        if let Some(bad) = answer.overrides.iter().find(|o| o.split_once('=').is_none_or(|(_, r)| r.trim().is_empty())) {
+            return Err(Fatal::new(Exit::Usage, format!("`--override {bad}` is not STEP=REASON")));
+        }
+        let desk = Desk { journal, screen, who: who.to_string(), masker };
+        Ok(Sitting { plan, desk, person, signals, answer: answer.clone(), answers: given, secrets, fleet, settings, history: History::default() })
+    }
+
+    /// Records how this sitting begins.
+    pub(super) fn begin(&mut self, event: Event) -> Result<(), Fatal> {
+        use crate::engine::Sink;
+        self.history.apply(&event);
+        self.desk.record(event).map_err(|e| Fatal::new(Exit::NotReady, format!("the journal cannot be written: {e}")))
+    }
+
+    /// What earlier sittings did.
+    pub(super) fn resume(&mut self, history: History, records: &[event::Record]) {
+        for r in records {
+            self.desk.screen.borrow_mut().looks.record(r);
+        }
+        self.history = history;
+    }
+
+    pub(super) fn note(&mut self, text: String) -> Result<(), Fatal> {
+        self.begin(Event::Noted { text })
+    }
+
+    /// The work itself. From here on the process stands in `/`, so that it holds no file system that must be unmounted.
+    pub(super) fn work(mut self, way: Way) -> Ending {
+        let _ = std::env::set_current_dir("/");
+        let clock = Boot { signals: Rc::clone(&self.signals) };
+        let signals: &Signals = &self.signals;
+        let plan = Rc::clone(&self.plan);
+        let person = self.person.as_mut().map(|p| p as &mut dyn Prompter);
+        let mut prompter = Scripted { answers: self.answers, yes: self.answer.yes, person };
+        let engine = Engine::new(&plan, self.history, &mut self.fleet, &mut prompter, &mut self.desk, &clock, signals, &self.secrets, self.settings);
+        let ending = match way {
+            Way::Run => engine.run(),
+            Way::RollBack => engine.roll_back(),
+        };
+        let screen = Rc::clone(&self.desk.screen);
+        screen.borrow_mut().views.finish();
+        if ending.verdict == event::Verdict::Dry {
+            // The rest of the plan as a dry run: what was looked at, what would have happened.
+            let style = Style::stderr(ui::Colour::Auto, 0);
+            let looks = screen.borrow();
+            let text = ui::script::render(&plan, Some(&looks.looks), ui::script::Format::Text, &style);
+            say(&String::from_utf8_lossy(&text));
+        }
+        ending
+    }
+}
+
+fn output(common: &Common) -> ui::Output {
+    match common.output {
+        Some(Output::Term) => ui::Output::Term,
+        Some(Output::Plain) => ui::Output::Plain,
+        Some(Output::Json) => ui::Output::Json,
+        None if std::io::stderr().is_terminal() => ui::Output::Term,
+        None => ui::Output::Plain,
+    }
+}

@@ -1,0 +1,243 @@
+//! Looking: a plan's look becomes an answer with its evidence.
+
+use super::{Engine, Go, Halt};
+use crate::event::{Event, Looked, Purpose};
+use crate::plan::{Answer, Look, Place, Stage, Step, What};
+use crate::reach::{Reply, Sent};
+use crate::shell::{BEFORE, Command, Value};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What a look gave.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub answer: Answer,
+    pub reply: Reply,
+    /// Its exit code said: true, because there is nothing to do here.
+    pub nothing_to_do: bool,
+}
+
+impl Seen {
+    /// The evidence in one line.
+    pub(crate) fn shown(&self) -> String {
+        match (&self.reply.problem, evidence(&self.reply)) {
+            (Some(p), e) if e.is_empty() => format!("could not look: {p}"),
+            (Some(p), e) => format!("could not look: {p}; {e}"),
+            (None, e) if e.is_empty() => match self.answer {
+                Answer::CouldNotLook => format!("could not look (exit {})", code(&self.reply)),
+                _ => format!("exit {}", code(&self.reply)),
+            },
+            (None, e) => e,
+        }
+    }
+}
+
+fn code(reply: &Reply) -> String {
+    reply.code.map_or("none".into(), |c| c.to_string())
+}
+
+/// What a person should read of a look's output: the last line of its standard error, where the catalogue speaks to
+/// people, else the first of its output.
+pub(crate) fn evidence(reply: &Reply) -> String {
+    let err = reply.err.lossy();
+    let out = reply.out.lossy();
+    let line = err.lines().rev().find(|l| !l.trim().is_empty()).or_else(|| out.lines().find(|l| !l.trim().is_empty()));
+    line.unwrap_or("").trim().chars().take(400).collect()
+}
+
+/// A run-time value by its key (see [`crate::shell::Want`]).
+pub(crate) fn value_of(plan: &crate::plan::Plan, values: &BTreeMap<String, Value>, key: &str) -> Option<Value> {
+    if let Some(v) = values.get(key) {
+        return Some(v.clone());
+    }
+    let (base, var) = key.split_once('.')?;
+    let one = |node: &str| {
+        values.get(&format!("{var}@{node}")).cloned().or_else(|| {
+            let n = plan.node(node)?;
+            let set = n.vars.iter().find(|(k, _)| k == var).map(|(_, v)| v.clone());
+            set.or_else(|| (var == "address").then(|| n.address.as_deref().map(Value::from)).flatten())
+        })
+    };
+    if base == "all" || base == "peers" {
+        let nodes = plan.nodes.iter().map(|n| n.name.as_str()).filter(|n| base == "all" || Some(*n) != plan.target.as_deref());
+        let lines: Vec<Vec<u8>> = nodes.filter_map(|n| Some([n.as_bytes(), b" ", &one(n)?.0].concat())).collect();
+        return (!lines.is_empty()).then(|| Value(lines.join(&b'\n')));
+    }
+    one(&values.get(base)?.lossy())
+}
+
+impl Engine<'_> {
+    pub(super) fn value(&self, key: &str) -> Option<Value> {
+        value_of(self.plan, &self.history.values, key)
+    }
+
+    /// The command as it is sent. The inner error: which run-time value is not known, and who would tell.
+    pub(super) fn sent(&self, command: &Command, before: Option<&Value>) -> Result<Sent, String> {
+        let value = |key: &str| if key == BEFORE { before.cloned() } else { self.value(key) };
+        let unknown = |var: &str, from: &str| {
+            if from.is_empty() { format!("`${var}` is not known") } else { format!("`${var}` is not known (from {from})") }
+        };
+        let script = command.script(&self.plan.env, &self.plan.functions, value).map_err(|w| unknown(&w.var, &w.from))?;
+        let input = command.input(value, self.secrets).map_err(|name| unknown(&name, ""))?;
+        let (stdin, secret) = input.map_or((None, false), |(text, secret)| (Some(text), secret));
+        Ok(Sent { script, stdin, secret })
+    }
+
+    /// Which of a step's run-time values are not known yet.
+    pub(super) fn missing(&self, step: &Step) -> Option<String> {
+        step.wants().into_iter().find(|w| self.value(&w.key).is_none())
+            .map(|w| format!("`${}` is not known: {} did not tell", w.var, w.from))
+    }
+
+    /// One look, recorded.
+    pub(super) fn look(&mut self, step: &Step, node: &str, look: &Look, purpose: Purpose) -> Go<Seen> {
+        let title = self.title(step);
+        self.look_as(&step.instance, &title, step.look_deadline, node, look, purpose)
+    }
+
+    pub(super) fn look_as(&mut self, id: &str, title: &str, deadline: Duration, node: &str, look: &Look, purpose: Purpose) -> Go<Seen> {
+        let reply = match self.sent(&look.command, None) {
+            Ok(sent) => match self.reach.look(node, &sent, deadline) {
+                Ok(reply) => reply,
+                Err(u) => Reply { problem: Some(format!("cannot reach {node}: {}", u.why)), ..Reply::default() },
+            },
+            Err(why) => Reply { problem: Some(why), ..Reply::default() },
+        };
+        let answer = look.read(reply.code);
+        let nothing_to_do = look.reading == crate::plan::Reading::Catalog && reply.code == Some(3);
+        let seen = Seen { answer, reply, nothing_to_do };
+        let evidence = seen.shown();
+        let looked = Looked { step: id.into(), title: title.into(), node: node.into(), purpose, answer, code: seen.reply.code, evidence };
+        self.record(Event::Looked(looked))?;
+        Ok(seen)
+    }
+
+    /// Looks until the answer is *yes*, for `within`; *unsettled* is waited for as long, and at least ten seconds.
+    pub(super) fn look_until(&mut self, step: &Step, node: &str, look: &Look, purpose: Purpose, within: Duration) -> Go<Seen> {
+        let since = self.clock.now();
+        loop {
+            let seen = self.look(step, node, look, purpose)?;
+            let limit = if seen.answer == Answer::Unsettled { within.max(Duration::from_secs(10)) } else { within };
+            if seen.answer == Answer::Yes || self.clock.now().saturating_sub(since) >= limit {
+                return Ok(seen);
+            }
+            if self.pending().is_some() {
+                return Ok(seen);
+            }
+            let left = limit.saturating_sub(self.clock.now().saturating_sub(since));
+            self.clock.sleep(step.every.min(left.max(Duration::from_millis(50))));
+        }
+    }
+
+    /// A step's `when`, and whether its run-time values are known: the reason to skip it, if any.
+    pub(super) fn when(&mut self, step: &Step) -> Go<Option<String>> {
+        self.choose(&step.place)?;
+        if self.node_of(&step.place).is_none() {
+            return Ok(Some("its node is not known: no role was found".into()));
+        }
+        if let Some(when) = &step.when {
+            let node = self.node_of(&step.place).expect("checked just above");
+            let wants = when.command.wants.iter().find(|w| self.value(&w.key).is_none());
+            if let Some(w) = wants {
+                return Ok(Some(format!("`${}` is not known: {} did not tell", w.var, w.from)));
+            }
+            let seen = self.look(step, &node, when, Purpose::When)?;
+            match seen.answer {
+                Answer::Yes => {}
+                Answer::No => {
+                    let evidence = evidence(&seen.reply);
+                    let why = if evidence.is_empty() { "its condition is not true".to_string() } else { evidence };
+                    return Ok(Some(why));
+                }
+                Answer::Unsettled | Answer::CouldNotLook => {
+                    let why = format!("{} ({node}): cannot tell whether it is to be done: {}", self.title(step), seen.shown());
+                    return Err(self.halt(why));
+                }
+            }
+        }
+        Ok(self.missing(step))
+    }
+
+    /// A stage's `when`: whether to go in, else why not.
+    pub(super) fn stage_when(&mut self, stage: &Stage, when: &Look, place: &Place) -> Go<(bool, String)> {
+        self.choose(place)?;
+        let Some(node) = self.node_of(place) else { return Ok((false, "its node is not known".into())) };
+        let seen = self.look_as(&stage.id, &stage.title, Duration::from_secs(30), &node, when, Purpose::When)?;
+        match seen.answer {
+            Answer::Yes => Ok((true, String::new())),
+            Answer::No => Ok((false, "its condition is not true".into())),
+            _ => Err(self.halt(format!("{} ({node}): cannot tell whether it is to be done: {}", stage.title, seen.shown()))),
+        }
+    }
+
+    pub(super) fn halt(&self, why: String) -> Halt {
+        if self.history.changed() { Halt::Failed(why) } else { Halt::NotReady(why) }
+    }
+
+    /// `one of X`: the first that can be reached, chosen once a run.
+    pub(super) fn choose(&mut self, place: &Place) -> Go {
+        let Place::OneOf { key, nodes } = place else { return Ok(()) };
+        if self.history.values.contains_key(key) {
+            return Ok(());
+        }
+        for node in nodes {
+            if self.greet(node)?.is_ok() {
+                return self.record(Event::Captured { key: key.clone(), value: node.as_str().into() });
+            }
+        }
+        Err(self.halt(format!("none of {} can be reached", nodes.join(", "))))
+    }
+
+    /// Whether a change's state is there already, as far as can be told before its turn.
+    pub(super) fn already(&mut self, step: &Step) -> Go<bool> {
+        if matches!(self.history.outcome(&step.instance), Some(crate::event::Outcome::Done | crate::event::Outcome::Already | crate::event::Outcome::Skipped(_))) {
+            return Ok(true);
+        }
+        // Another attempt may be under way: that is never "already".
+        if self.history.steps.get(&step.instance).is_some_and(|s| s.open().is_some()) {
+            return Ok(false);
+        }
+        let Some(node) = self.node_of(&step.place) else { return Ok(false) };
+        if let Some(when) = &step.when {
+            if when.command.wants.iter().any(|w| self.value(&w.key).is_none()) {
+                return Ok(false);
+            }
+            match self.look(step, &node, when, Purpose::When)?.answer {
+                Answer::No => return Ok(true),
+                Answer::Yes => {}
+                _ => return Ok(false),
+            }
+        }
+        let done = match &step.what {
+            What::Change(c) => c.done.as_ref(),
+            What::Manual(m) => m.done.as_ref(),
+            What::Check(_) => return Ok(true),
+        };
+        let Some(done) = done else { return Ok(false) };
+        if done.command.wants.iter().any(|w| self.value(&w.key).is_none()) {
+            return Ok(false);
+        }
+        Ok(self.look(step, &node, done, Purpose::Before)?.answer == Answer::Yes)
+    }
+
+    /// Keeps the words of an output's first line, as the shell's `read` would.
+    pub(super) fn capture(&mut self, step: &Step, out: &Value, node: &str, several: bool) -> Go<Result<(), String>> {
+        if step.capture.is_empty() {
+            return Ok(Ok(()));
+        }
+        let first = out.0.split(|b| *b == b'\n').next().unwrap_or_default();
+        let mut rest = first.trim_ascii();
+        if rest.is_empty() {
+            return Ok(Err("it printed nothing to keep".into()));
+        }
+        for (i, (name, key)) in step.capture.iter().enumerate() {
+            let last = i + 1 == step.capture.len();
+            let end = if last { rest.len() } else { rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len()) };
+            let value = Value::new(rest[..end].trim_ascii_end());
+            rest = rest[end..].trim_ascii_start();
+            let key = if several { format!("{name}@{node}") } else { key.clone() };
+            self.record(Event::Captured { key, value })?;
+        }
+        Ok(Ok(()))
+    }
+}

@@ -1,0 +1,143 @@
+//! The proof: every peer of an exclusive system is inactive.
+//!
+//! Why it exists: two active nodes on one data set is the accident hawiz is there to prevent. Invariant: the engine takes
+//! the proof itself, before the first change and again right before each exclusive one; nothing in a playbook or on the
+//! command line skips it. Looked at beats vouched for; a sign of life beats both; silence proves nothing.
+
+use super::{Engine, Go, Halt};
+use crate::event::{Event, Proven, Purpose};
+use crate::plan::{Answer, Proof, What};
+use crate::prompt::{Answer as Said, Question};
+use crate::reach::Sent;
+use std::time::Duration;
+
+/// An attestation counts for this run and this long.
+const VOUCHED: Duration = Duration::from_secs(600);
+
+impl Engine<'_> {
+    /// Every peer, or the run ends here.
+    pub(super) fn prove_all(&mut self, again: bool) -> Go {
+        let plan = self.plan;
+        let mut refused = Vec::new();
+        for proof in plan.proof.iter().filter(|p| Some(&p.node) != plan.target.as_ref()) {
+            let proven = self.prove(proof, again)?;
+            self.record(Event::ProofTaken { node: proof.node.clone(), proven: proven.clone(), again })?;
+            match proven {
+                Proven::LookedAt | Proven::Attested => {}
+                Proven::Active(why) => refused.push(format!("{} is not inactive: {why}", proof.node)),
+                Proven::Alive(why) => refused.push(format!("{} was vouched for, but it shows a sign of life: {why}", proof.node)),
+                Proven::CannotTell(why) => refused.push(format!("{} is not proven inactive: {why}", proof.node)),
+            }
+        }
+        if refused.is_empty() { Ok(()) } else { Err(self.not_ready(refused.join("; "))) }
+    }
+
+    fn not_ready(&self, why: String) -> Halt {
+        if self.history.changed() { Halt::Stopped(why) } else { Halt::NotReady(why) }
+    }
+
+    fn prove(&mut self, proof: &Proof, again: bool) -> Go<Proven> {
+        match self.greet(&proof.node)? {
+            Ok(()) => self.proven_by_looking(proof),
+            Err(why) => self.vouched(&proof.node, &why, again),
+        }
+    }
+
+    /// All checks of `inactive` there. One that is false decides; one that cannot tell leaves it open.
+    fn proven_by_looking(&mut self, proof: &Proof) -> Go<Proven> {
+        let (mut active, mut open) = (Vec::new(), Vec::new());
+        for step in &proof.steps {
+            let What::Check(check) = &step.what else { continue };
+            for (place, look) in &check.looks {
+                let Some(node) = self.node_of(place) else { continue };
+                let seen = self.look_until(step, &node, look, Purpose::Proof, step.within)?;
+                let title = self.title(step);
+                match seen.answer {
+                    Answer::Yes => {}
+                    Answer::No => active.push(format!("{title}: {}", seen.shown())),
+                    _ => open.push(format!("{title}: {}", seen.shown())),
+                }
+            }
+        }
+        Ok(match (active.is_empty(), open.is_empty()) {
+            (true, true) => Proven::LookedAt,
+            (false, _) => Proven::Active(active.join("; ")),
+            (true, false) => Proven::CannotTell(open.join("; ")),
+        })
+    }
+
+    /// A peer that cannot be looked at: somebody may vouch for it, unless it shows a sign of life.
+    fn vouched(&mut self, node: &str, why: &str, again: bool) -> Go<Proven> {
+        if let Some(sign) = self.sign_of_life(node)? {
+            return Ok(Proven::Alive(sign));
+        }
+        let fresh = self.attested.get(node).is_some_and(|at| self.clock.now().saturating_sub(*at) < VOUCHED);
+        if fresh {
+            return Ok(Proven::Attested);
+        }
+        if self.settings.attest.iter().any(|n| n == node) && !(again && self.attested.contains_key(node)) {
+            self.attested.insert(node.to_string(), self.clock.now());
+            return Ok(Proven::Attested);
+        }
+        if !self.prompter.person() {
+            return Ok(Proven::CannotTell(format!("it cannot be reached ({why}); vouch for it with --attest {node}")));
+        }
+        loop {
+            let lines = vec![format!("{node} cannot be looked at: {why}")];
+            let given = self.prompter.ask(&Question::Attest { node: node.into(), lines });
+            match given.answer {
+                Said::Yes => {
+                    self.attested.insert(node.to_string(), self.clock.now());
+                    // It may have woken up while the name was typed.
+                    return Ok(match self.sign_of_life(node)? {
+                        Some(sign) => Proven::Alive(sign),
+                        None => Proven::Attested,
+                    });
+                }
+                Said::Again => continue,
+                _ => return Ok(Proven::CannotTell(format!("it cannot be reached ({why}), and nobody vouched for it"))),
+            }
+        }
+    }
+
+    /// An SSH banner at its own address, or an answer to ARP/ND and ping from the target.
+    fn sign_of_life(&mut self, node: &str) -> Go<Option<String>> {
+        let plan = self.plan;
+        let Some(address) = plan.node(node).and_then(|n| n.address.clone()) else { return Ok(None) };
+        let wait = self.settings.probe;
+        if let Some(sign) = self.reach.alive(&address, wait) {
+            return Ok(Some(sign));
+        }
+        let Some(target) = plan.target.clone() else { return Ok(None) };
+        let script = crate::catalog::network::sign_of_life(&crate::shell::Word::literal(address.as_str()));
+        let sent = Sent { script: script.0, ..Sent::default() };
+        let reply = self.reach.look(&target, &sent, wait.max(Duration::from_secs(3)));
+        Ok(match reply {
+            Ok(r) if r.code == Some(0) => Some(super::looks::evidence(&r)),
+            _ => None,
+        })
+    }
+
+    /// `deactivate`: the target must be inactive at the end, as it would have to prove to others.
+    pub(super) fn closing(&mut self) -> Go {
+        let plan = self.plan;
+        let Some(closing) = &plan.closing else { return Ok(()) };
+        let proven = self.proven_by_looking(closing)?;
+        self.record(Event::ProofTaken { node: closing.node.clone(), proven: proven.clone(), again: false })?;
+        match proven {
+            Proven::Active(why) | Proven::CannotTell(why) => {
+                Err(self.halt(format!("{} went through its deactivation, but is not inactive: {why}", closing.node)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the proof said of a peer, for the last screen.
+    pub(super) fn proof_words(&self, node: &str) -> Option<String> {
+        if self.attested.contains_key(node) {
+            return Some("inactive: a person vouched for it".into());
+        }
+        let proven = self.plan.activates && self.plan.proof.iter().any(|p| p.node == node);
+        (proven && self.greeted.contains_key(node)).then(|| "looked at; not changed".to_string())
+    }
+}

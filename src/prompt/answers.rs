@@ -1,0 +1,124 @@
+//! Answers without a person: from a file, from `--yes`, or a refusal.
+//!
+//! Invariant: everything must be answerable before the first change ([`missing`]); `--yes` answers plain gates only; an
+//! answer for a gate whose commands changed since is refused.
+
+use super::{Answer, Choice, Given, Prompter, Question};
+use crate::plan::{Gate, Plan, What};
+use crate::site::Answers;
+use std::time::Duration;
+
+/// Answers from a file and flags; a person, where there is one, is asked for the rest.
+pub struct Scripted<'a> {
+    pub answers: Answers,
+    pub yes: bool,
+    /// Asked for what nobody answered; none: refused.
+    pub person: Option<&'a mut dyn Prompter>,
+}
+
+impl Scripted<'_> {
+    fn found(&self, question: &Question) -> Option<(Answer, &'static str)> {
+        match question {
+            Question::Gate { stage, gate, digest, .. } => {
+                if let Some((_, said)) = self.answers.gates.iter().find(|(id, _)| id.value == *stage) {
+                    let known = self.answers.digests.iter().find(|(id, _)| id.value == *stage);
+                    if known.is_some_and(|(_, d)| d.value != *digest) {
+                        return Some((Answer::Stop(format!("the commands of `{stage}` have changed since the answers were written")), "answers"));
+                    }
+                    let yes = match gate {
+                        Gate::Type(word) => said.value == *word,
+                        _ => said.value.trim().eq_ignore_ascii_case("yes") || said.value.trim().eq_ignore_ascii_case("y"),
+                    };
+                    return Some((if yes { Answer::Yes } else { Answer::No }, "answers"));
+                }
+                (self.yes && matches!(gate, Gate::Ask)).then_some((Answer::Yes, "yes-flag"))
+            }
+            Question::Manual { step, capture, .. } => {
+                let said = self.answers.manual.iter().find(|(id, _)| *step == id.value || step.split('@').next() == Some(&id.value))?;
+                let answer = match capture {
+                    Some(_) => Answer::Text(said.1.as_str().into()),
+                    None if said.1.value == "done" => Answer::Yes,
+                    None => Answer::No,
+                };
+                Some((answer, "answers"))
+            }
+            Question::Undo { .. } => self.yes.then_some((Answer::Yes, "yes-flag")),
+            _ => None,
+        }
+    }
+}
+
+impl Prompter for Scripted<'_> {
+    fn ask(&mut self, question: &Question) -> Given {
+        if let Some((answer, by)) = self.found(question) {
+            return Given { answer, by, took: Duration::ZERO };
+        }
+        if let Some(person) = &mut self.person {
+            return person.ask(question);
+        }
+        let answer = match question {
+            Question::Failure { .. } | Question::Unknown { .. } => Answer::Choice(Choice::Quit, None),
+            _ => Answer::Stop("nobody is there to answer".into()),
+        };
+        Given { answer, by: "nobody", took: Duration::ZERO }
+    }
+    fn person(&self) -> bool {
+        self.person.as_ref().is_some_and(|p| p.person())
+    }
+}
+
+/// What nobody would answer: gates and manual steps by id, before anything has run.
+pub fn missing(plan: &Plan, answers: &Answers, yes: bool) -> Vec<String> {
+    let mut out = Vec::new();
+    for stage in &plan.stages {
+        let answered = answers.gates.iter().any(|(id, _)| id.value == stage.id);
+        match &stage.gate {
+            Gate::Open => {}
+            Gate::Ask if yes || answered => {}
+            Gate::Type(_) if answered => {}
+            Gate::Ask => out.push(format!("gate   {}", stage.id)),
+            Gate::Type(word) => out.push(format!("gate   {}  (type `{word}`; --yes never answers it)", stage.id)),
+        }
+        for step in &stage.steps {
+            let needs = match &step.what {
+                What::Manual(m) => m.done.is_none(),
+                What::Change(c) => c.tty && c.done.is_none(),
+                What::Check(_) => false,
+            };
+            let answered = answers.manual.iter().any(|(id, _)| id.value == step.id || id.value == step.instance);
+            if needs && !answered {
+                out.push(format!("manual {}", step.id));
+            }
+        }
+    }
+    out
+}
+
+/// An answers file to fill in: every gate with the digest of its commands.
+pub fn skeleton(plan: &Plan) -> String {
+    let mut out = format!("# answers for: hawiz {}\nplan = \"{}\"\n\n[inputs]\n", plan.procedure, plan.digest);
+    let mut digests = String::from("\n[digests]\n");
+    let mut gates = String::from("\n[gates]\n");
+    let mut manual = String::new();
+    for stage in &plan.stages {
+        match &stage.gate {
+            Gate::Open => {}
+            Gate::Ask => gates.push_str(&format!("\"{}\" = \"\"    # yes or no\n", stage.id)),
+            Gate::Type(word) => gates.push_str(&format!("\"{}\" = \"\"    # type {word}\n", stage.id)),
+        }
+        if stage.gate != Gate::Open {
+            digests.push_str(&format!("\"{}\" = \"{}\"\n", stage.id, stage.digest));
+        }
+        for step in stage.steps.iter().filter(|s| matches!(s.what, What::Manual(_))) {
+            let what = if step.capture.is_empty() { "done" } else { "what you saw" };
+            manual.push_str(&format!("\"{}\" = \"\"    # {what}\n", step.id));
+        }
+    }
+    out.push_str(&digests);
+    out.push_str(&gates);
+    if !manual.is_empty() {
+        out.push_str("\n[manual]\n");
+        out.push_str(&manual);
+    }
+    out
+}

@@ -1,0 +1,364 @@
+//! One line from a terminal, key by key.
+//!
+//! Why it exists: dialoguer reads through console, which polls nothing but the terminal, answers ^C with a signal to
+//! itself, knows no ^Z, and keeps what was typed before the question; a failover wizard must be woken by SIGTERM and
+//! must not take a paste for three answers. So dialoguer's theme draws, and this reads.
+//!
+//! Invariant: whichever way [`Keys::line`] is left, a panic included, the terminal's modes are as they were before and
+//! the cursor is shown. What was typed before the question stood is never part of an answer.
+
+use crate::ui::escape;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal};
+use rustix::termios::{self, LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios};
+use std::time::{Duration, Instant};
+
+/// Nothing may have been typed for this long before a question is drawn; a paste comes in bursts.
+const QUIET: Duration = Duration::from_millis(40);
+/// But a key that is held down must not keep the question away for ever.
+const QUIET_AT_MOST: Duration = Duration::from_secs(1);
+/// What follows an Esc later than this does not belong to it.
+const ESCAPE: Duration = Duration::from_millis(100);
+/// Nobody types more.
+const LONGEST: usize = 4096;
+
+/// What the keyboard gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    Text(String),
+    /// Esc, ^D, ^C, end of input, a signal: which.
+    Stop(String),
+    /// ^Z, and back again.
+    Again,
+}
+
+/// Tells which signal came, and reads the wake-up descriptor empty. `SIGCONT` = draw again, all others stop.
+pub type Signalled = Box<dyn Fn() -> Option<String>>;
+
+pub struct Keys {
+    input: OwnedFd,
+    output: OwnedFd,
+    /// Readable when a signal came.
+    wake: Option<OwnedFd>,
+    signalled: Signalled,
+    /// `TERM=dumb`: no control sequence at all.
+    dumb: bool,
+}
+
+/// The terminal's modes while a line is read; dropped, they are as before.
+struct Raw<'a> {
+    keys: &'a Keys,
+    before: Termios,
+}
+
+impl Drop for Raw<'_> {
+    fn drop(&mut self) {
+        let _ = termios::tcsetattr(&self.keys.input, OptionalActions::Now, &self.before);
+        self.keys.show_cursor();
+    }
+}
+
+/// The edited line.
+struct Edit {
+    text: String,
+    hidden: bool,
+}
+
+impl Keys {
+    pub fn new(input: OwnedFd, output: OwnedFd, wake: Option<OwnedFd>, signalled: Signalled, dumb: bool) -> Self {
+        Keys { input, output, wake, signalled, dumb }
+    }
+
+    /// Writes to the terminal; `false` when it is gone.
+    pub fn write(&self, text: &str) -> bool {
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            match rustix::io::write(&self.output, rest) {
+                Ok(n) => rest = &rest[n..],
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    let mut fds = [PollFd::new(&self.output, PollFlags::OUT)];
+                    let _ = poll(&mut fds, None);
+                }
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// Rows and columns of the screen.
+    pub fn size(&self) -> (usize, usize) {
+        match termios::tcgetwinsize(&self.output) {
+            Ok(w) if w.ws_row > 0 && w.ws_col > 0 => (w.ws_row as usize, w.ws_col as usize),
+            _ => (24, 80),
+        }
+    }
+
+    fn show_cursor(&self) {
+        if !self.dumb {
+            self.write("\x1b[?25h");
+        }
+    }
+
+    /// Draws `prompt` when the keyboard is quiet, and reads a line.
+    pub fn line(&self, prompt: &str, hidden: bool) -> Line {
+        let before = match termios::tcgetattr(&self.input) {
+            Ok(t) => t,
+            Err(_) => return Line::Stop("end of input: not a terminal".to_string()),
+        };
+        let mut modes = before.clone();
+        modes.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN);
+        modes.special_codes[SpecialCodeIndex::VMIN] = 1;
+        modes.special_codes[SpecialCodeIndex::VTIME] = 0;
+        let raw = Raw { keys: self, before };
+        // Flush: what was typed ahead is gone from here on.
+        if termios::tcsetattr(&self.input, OptionalActions::Flush, &modes).is_err() {
+            return Line::Stop("end of input".to_string());
+        }
+        if let Some(line) = self.wait_for_quiet() {
+            return line;
+        }
+        self.show_cursor();
+        if !self.write(prompt) {
+            return Line::Stop("end of input".to_string());
+        }
+        let line = self.read(&mut Edit { text: String::new(), hidden });
+        // The next output begins on a line of its own.
+        self.write("\n");
+        drop(raw);
+        match line {
+            Line::Again => {
+                stop_this_job();
+                Line::Again
+            }
+            line => line,
+        }
+    }
+
+    /// Throws away what still comes in, until nothing has for a moment.
+    fn wait_for_quiet(&self) -> Option<Line> {
+        let begun = Instant::now();
+        loop {
+            let _ = termios::tcflush(&self.input, QueueSelector::IFlush);
+            match self.ready(Some(QUIET)) {
+                Ready::Signal(line) => return Some(line),
+                Ready::Nothing => return None,
+                // A hang-up would be readable for ever; the read that follows tells.
+                Ready::Keys if begun.elapsed() > QUIET_AT_MOST => return None,
+                Ready::Keys => {
+                    let mut waste = [0; 1024];
+                    if matches!(rustix::io::read(&self.input, &mut waste), Ok(0) | Err(Errno::IO)) {
+                        return Some(Line::Stop("end of input".to_string()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn ready(&self, wait: Option<Duration>) -> Ready {
+        let timeout = wait.map(|d| Timespec { tv_sec: d.as_secs() as i64, tv_nsec: d.subsec_nanos().into() });
+        loop {
+            let mut fds = vec![PollFd::new(&self.input, PollFlags::IN)];
+            if let Some(wake) = &self.wake {
+                fds.push(PollFd::new(wake, PollFlags::IN));
+            }
+            let result = poll(&mut fds, timeout.as_ref());
+            let woken = fds.get(1).is_some_and(|f| !f.revents().is_empty());
+            let keys = !fds[0].revents().is_empty();
+            if (woken || matches!(result, Err(Errno::INTR)))
+                && let Some(signal) = (self.signalled)()
+            {
+                return Ready::Signal(if signal == "SIGCONT" { Line::Again } else { Line::Stop(signal) });
+            }
+            match result {
+                Err(Errno::INTR) => continue,
+                Err(_) => return Ready::Signal(Line::Stop("end of input".to_string())),
+                Ok(0) => return Ready::Nothing,
+                Ok(_) if keys => return Ready::Keys,
+                // Woken by a signal that does not concern a question.
+                Ok(_) => continue,
+            }
+        }
+    }
+
+    /// The next byte; `wait`: give up after so long.
+    fn byte(&self, wait: Option<Duration>) -> Result<Option<u8>, Line> {
+        loop {
+            match self.ready(wait) {
+                Ready::Signal(line) => return Err(line),
+                Ready::Nothing => return Ok(None),
+                Ready::Keys => {}
+            }
+            let mut one = [0u8; 1];
+            match rustix::io::read(&self.input, &mut one) {
+                Ok(1) => return Ok(Some(one[0])),
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                _ => return Err(Line::Stop("end of input".to_string())),
+            }
+        }
+    }
+
+    fn read(&self, edit: &mut Edit) -> Line {
+        // Between the marks of a bracketed paste Enter is text, not an answer.
+        let mut paste = false;
+        loop {
+            let byte = match self.byte(None) {
+                Ok(Some(b)) => b,
+                Ok(None) => continue,
+                Err(line) => return line,
+            };
+            match byte {
+                0x1b => match self.escape() {
+                    Ok(Escape::Alone) if !paste => return Line::Stop("Esc".to_string()),
+                    Ok(Escape::PasteBegins) => paste = true,
+                    Ok(Escape::PasteEnds) => paste = false,
+                    Ok(_) => {}
+                    Err(line) => return line,
+                },
+                b'\r' | b'\n' if paste => self.insert(edit, ' '),
+                b'\r' | b'\n' => return Line::Text(std::mem::take(&mut edit.text)),
+                0x03 if !paste => return Line::Stop("^C".to_string()),
+                0x04 if !paste => return Line::Stop("^D".to_string()),
+                0x1a if !paste => return Line::Again,
+                0x1c if !paste => return Line::Stop("^\\".to_string()),
+                0x7f | 0x08 if !paste => self.rub(edit, 1),
+                0x15 if !paste => self.rub(edit, usize::MAX),
+                0x17 if !paste => {
+                    let kept = edit.text.trim_end();
+                    let word = kept.chars().rev().take_while(|c| !c.is_whitespace()).count();
+                    let spaces = edit.text.chars().count() - kept.chars().count();
+                    self.rub(edit, word + spaces);
+                }
+                0x00..=0x1f | 0x7f => {}
+                first => match self.character(first) {
+                    Ok(Some(c)) => self.insert(edit, c),
+                    Ok(None) => {}
+                    Err(line) => return line,
+                },
+            }
+        }
+    }
+
+    /// The rest of a UTF-8 character; `None` when it is none.
+    fn character(&self, first: u8) -> Result<Option<char>, Line> {
+        let more = match first {
+            0x00..=0x7f => return Ok(Some(first as char)),
+            0xc2..=0xdf => 1,
+            0xe0..=0xef => 2,
+            0xf0..=0xf4 => 3,
+            _ => return Ok(None),
+        };
+        let mut bytes = vec![first];
+        for _ in 0..more {
+            match self.byte(Some(ESCAPE))? {
+                Some(b @ 0x80..=0xbf) => bytes.push(b),
+                _ => return Ok(None),
+            }
+        }
+        Ok(std::str::from_utf8(&bytes).ok().and_then(|s| s.chars().next()))
+    }
+
+    /// What follows an Esc: nothing, the marks of a paste, or a key that means nothing here.
+    fn escape(&self) -> Result<Escape, Line> {
+        let Some(next) = self.byte(Some(ESCAPE))? else { return Ok(Escape::Alone) };
+        match next {
+            0x1b => Ok(Escape::Alone),
+            b'O' => {
+                self.byte(Some(ESCAPE))?;
+                Ok(Escape::Other)
+            }
+            b'[' => {
+                let mut body = Vec::new();
+                while let Some(b) = self.byte(Some(ESCAPE))? {
+                    if (0x40..=0x7e).contains(&b) || body.len() > 32 {
+                        return Ok(match (body.as_slice(), b) {
+                            (b"200", b'~') => Escape::PasteBegins,
+                            (b"201", b'~') => Escape::PasteEnds,
+                            _ => Escape::Other,
+                        });
+                    }
+                    body.push(b);
+                }
+                Ok(Escape::Other)
+            }
+            _ => Ok(Escape::Other),
+        }
+    }
+
+    fn insert(&self, edit: &mut Edit, c: char) {
+        let mut buffer = [0; 4];
+        let text = c.encode_utf8(&mut buffer);
+        // Only what prints as itself: an invisible character in a typed word would be a word nobody sees.
+        if edit.text.len() >= LONGEST || escape::line(text) != *text {
+            return;
+        }
+        edit.text.push(c);
+        if !edit.hidden {
+            self.write(text);
+        }
+    }
+
+    fn rub(&self, edit: &mut Edit, count: usize) {
+        for _ in 0..count {
+            let Some(c) = edit.text.pop() else { return };
+            if !edit.hidden {
+                let mut buffer = [0; 4];
+                let wide = escape::columns(c.encode_utf8(&mut buffer));
+                self.write(&"\x08 \x08".repeat(wide));
+            }
+        }
+    }
+}
+
+enum Ready {
+    Keys,
+    Signal(Line),
+    Nothing,
+}
+
+enum Escape {
+    Alone,
+    PasteBegins,
+    PasteEnds,
+    Other,
+}
+
+/// What ^Z does at a shell: the whole job stops (a `| tee` too), and goes on when the shell says so. Where no shell
+/// could wake it again (PID 1 of a container), nothing is stopped.
+fn stop_this_job() {
+    if !somebody_can_wake_us() {
+        return;
+    }
+    let _ = rustix::process::kill_current_process_group(Signal::TSTP);
+    // Should SIGTSTP be caught or ignored here, the others have stopped and this one has not yet.
+    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
+}
+
+/// Whether an ancestor outside our process group lives in our session: a shell with job control.
+fn somebody_can_wake_us() -> bool {
+    // Fields 4–6 of stat behind the name in brackets: parent, process group, session.
+    let stat = |pid: i32| -> Option<(i32, i32, i32)> {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(1).map(|f| f.parse().ok());
+        Some((fields.next()??, fields.next()??, fields.next()??))
+    };
+    let Some((mut parent, group, session)) = stat(Pid::as_raw(Some(rustix::process::getpid()))) else { return false };
+    while parent > 0 {
+        let Some((next, its_group, its_session)) = stat(parent) else { return false };
+        if its_session != session {
+            return false;
+        }
+        if its_group != group {
+            return true;
+        }
+        parent = next;
+    }
+    false
+}
+
+/// A second descriptor of the same terminal.
+pub fn same(fd: impl AsFd) -> std::io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
+}

@@ -1,0 +1,555 @@
+//! One step as written → its instances: where it runs, over which items, as which shell text.
+
+use super::names;
+use super::scope::{Bound, On, Scope};
+use super::{Cast, Resolver, step_id};
+use crate::catalog::{self, Action, Check};
+use crate::plan::{self, Look, Place, Reading, TrueOn, Undo, What};
+use crate::playbook::{At, InputKind, LookDef, OnFailure, Over, Playbook, Stage, Step, UndoDef};
+use crate::problem::did_you_mean;
+use crate::shell::{BEFORE, Command, Stdin, StdinPart, Value, Want, Word};
+use std::ops::Range;
+use std::time::Duration;
+
+const LOOK_DEADLINE: Duration = Duration::from_secs(30);
+const RUN_DEADLINE: Duration = Duration::from_secs(300);
+const AFTER_CHANGE: Duration = Duration::from_secs(30);
+const EVERY: Duration = Duration::from_secs(2);
+const RETRY_WAIT: Duration = Duration::from_secs(3);
+
+/// A text and where it stands, for the syntax check.
+pub(super) type Script = (String, Range<usize>);
+
+/// What compiling something gives: the thing, and the scripts it holds.
+pub(super) type Made<T> = Result<(T, Vec<Script>), (String, Option<String>)>;
+
+pub(super) fn place(on: &On) -> Place {
+    match on {
+        On::Node(n) => Place::Node(n.clone()),
+        On::Here => Place::Here,
+        On::Runtime { key, .. } => Place::Role(key.clone()),
+    }
+}
+
+/// A playbook's own script with its values bound.
+fn script(text: &str, scope: &Scope, pb: &Playbook) -> Result<Command, (String, Option<String>)> {
+    let mut functions: Vec<String> = Vec::new();
+    let mut scans = vec![names::scan(text)];
+    let mut i = 0;
+    while i < scans.len() {
+        for (name, body) in &pb.functions {
+            if scans[i].words.contains(&name.value) && !functions.contains(&name.value) {
+                functions.push(name.value.clone());
+                scans.push(names::scan(body));
+            }
+        }
+        i += 1;
+    }
+    // In order of definition, whatever order they were met in.
+    let functions: Vec<String> = pb.functions.iter().map(|(n, _)| n.value.clone()).filter(|n| functions.contains(n)).collect();
+    let mut command = Command { functions, ..Command::new(text.trim_matches('\n')) };
+    for name in scans.iter().flat_map(|s| &s.used) {
+        if command.binds.iter().any(|(n, _)| n == name) || command.wants.iter().any(|w| w.var == *name) {
+            continue;
+        }
+        let assigned = scans.iter().any(|s| s.assigned.contains(name));
+        match scope.dollar(name).map_err(|why| (why, None))? {
+            Some(_) if assigned => {}
+            Some(Bound::Value(v)) => command.binds.push((name.clone(), v)),
+            Some(Bound::Node(n)) => command.binds.push((name.clone(), n.into())),
+            Some(Bound::List(items)) => {
+                let with: &[u8] = if name == "all" || name == "peers" { b" " } else { b"\n" };
+                command.binds.push((name.clone(), super::scope::join(&items, with)));
+            }
+            Some(Bound::Runtime { key, from }) => command.wants.push(Want { var: name.clone(), key, from }),
+            Some(Bound::Secret(s)) => {
+                return Err((
+                    format!("`{s}` is a secret: it may only be given to a step's `stdin`"),
+                    Some(format!("write `stdin = \"{{{s}}}\\n\"` and let the script read it")),
+                ));
+            }
+            None if assigned || names::GIVEN.contains(&name.as_str()) || pb.env.iter().any(|(n, _)| n.value == *name) => {}
+            None if name == BEFORE => command.wants.push(Want { var: BEFORE.into(), key: BEFORE.into(), from: String::new() }),
+            None => return Err((scope.unknown_dollar(name).replacen('`', "`$", 1), Some("a script's names are inputs, loops, captures, `$node_VAR`, or assigned in it".into()))),
+        }
+    }
+    Ok(command)
+}
+
+fn catalogue_command(text: Value, scope: &Scope) -> Command {
+    let mut command = Command { wants: scope.take_wants(), ..Command::new(text) };
+    if contains(&command.text.0, b"$before") || contains(&command.text.0, b"${before") {
+        command.wants.push(Want { var: BEFORE.into(), key: BEFORE.into(), from: String::new() });
+    }
+    command
+}
+
+fn contains(hay: &[u8], needle: &[u8]) -> bool {
+    hay.windows(needle.len()).any(|w| w == needle)
+}
+
+pub(super) fn look(def: &At<LookDef>, scope: &Scope, pb: &Playbook) -> Made<Look> {
+    let kind = def.check.word().to_string();
+    match &def.check {
+        Check::Sh(text) => {
+            if text.trim_start().starts_with("! ") {
+                return Err(("a script may not begin with `!`".into(), Some("a look has an opposite: `check.not.sh`".into())));
+            }
+            let command = script(text, scope, pb)?;
+            Ok((Look { command, not: def.not, reading: Reading::Script, kind }, vec![(text.clone(), def.span.clone())]))
+        }
+        op => {
+            let text = op.look(scope).map_err(|why| (format!("`{kind}`: {why}"), None))?;
+            let command = catalogue_command(text, scope);
+            Ok((Look { command, not: def.not, reading: Reading::Catalog, kind }, Vec::new()))
+        }
+    }
+}
+
+impl Resolver<'_> {
+    /// Takes what compiling gave, or reports why it gave nothing.
+    pub(super) fn took<T>(&mut self, made: Made<T>, span: &Range<usize>) -> Option<T> {
+        match made {
+            Ok((thing, scripts)) => {
+                self.scripts.extend(scripts);
+                Some(thing)
+            }
+            Err((why, hint)) => {
+                self.problem(span, why).hint = hint;
+                None
+            }
+        }
+    }
+
+    /// The places a list of `on` words means.
+    pub(super) fn on(&mut self, words: Option<&[At<String>]>, cast: &Cast, span: &Range<usize>, check: bool) -> Vec<On> {
+        let Some(words) = words else {
+            return match (cast.default_on, &cast.target) {
+                ("all", _) => cast.all.iter().cloned().map(On::Node).collect(),
+                (_, Some(t)) => vec![On::Node(t.clone())],
+                (_, None) => {
+                    let p = self.problem(span, "this runs on the target, but no node is the target");
+                    p.hint = Some("name it with `--on NODE`, or give the node that is this machine `local = true`".into());
+                    Vec::new()
+                }
+            };
+        };
+        let mut nodes: Vec<String> = Vec::new();
+        let mut out: Vec<On> = Vec::new();
+        for word in words {
+            match word.as_str() {
+                "target" => match &cast.target {
+                    Some(t) => nodes.push(t.clone()),
+                    None => drop(self.problem(&word.span, "no node is the target here").hint.insert("name it with `--on NODE`".into())),
+                },
+                "peers" => nodes.extend(cast.peers.iter().cloned()),
+                "all" => nodes.extend(cast.all.iter().cloned()),
+                "here" => out.push(On::Here),
+                "from" | "to" => {
+                    self.problem(&word.span, format!("`{}` is known in `failover` only", word.value));
+                }
+                "others" => {
+                    self.problem(&word.span, "`others` is known in `each` only");
+                }
+                other => {
+                    if let Some(set) = other.strip_prefix("one of ") {
+                        let of = self.set(set.trim(), cast);
+                        match of {
+                            Some(of) if !of.is_empty() => out.push(On::Runtime { key: format!("one of {}", of.join(" ")), from: "the first that can be reached".into() }),
+                            _ => drop(self.problem(&word.span, format!("`{set}` names no nodes"))),
+                        }
+                    } else if let Some(from) = self.world.roles.get(other) {
+                        out.push(On::Runtime { key: other.to_string(), from: from.clone() });
+                    } else if let Some(of) = self.set(other, cast) {
+                        nodes.extend(of);
+                    } else {
+                        let known: Vec<String> = ["target", "peers", "all", "here"].iter().map(|s| s.to_string())
+                            .chain(self.world.nodes.iter().map(|n| n.name.clone())).chain(self.pb.groups.iter().map(|g| g.value.clone()))
+                            .chain(self.world.roles.keys().cloned()).collect();
+                        let hint = did_you_mean(other, known.iter().map(String::as_str));
+                        self.problem(&word.span, format!("`{other}` names no node")).hint = hint;
+                    }
+                }
+            }
+        }
+        let order = |n: &String| self.world.nodes.iter().position(|x| x.name == *n);
+        nodes.sort_by_key(order);
+        nodes.dedup();
+        out.extend(nodes.into_iter().map(On::Node));
+        let _ = check;
+        out
+    }
+
+    /// The nodes a word means, when that is known when planning.
+    fn set(&self, word: &str, cast: &Cast) -> Option<Vec<String>> {
+        match word {
+            "all" => Some(cast.all.clone()),
+            "peers" => Some(cast.peers.clone()),
+            "target" => cast.target.clone().map(|t| vec![t]),
+            _ if self.pb.groups.iter().any(|g| g.value == word) => Some(self.group(Some(word))),
+            _ if self.world.nodes.iter().any(|n| n.name == word) => Some(vec![word.to_string()]),
+            _ => None,
+        }
+    }
+
+    pub(super) fn step(&mut self, stage_id: &str, stage: &Stage, step: &Step, cast: &Cast, out: &mut Vec<plan::Step>) {
+        let words = step.on.as_ref().or(cast.on.as_ref()).or(stage.on.as_ref());
+        let is_check = matches!(step.what, crate::playbook::What::Check(_));
+        let ons = self.on(words.map(Vec::as_slice), cast, &step.span, is_check);
+        if ons.is_empty() {
+            return;
+        }
+        // Loops may run over `others`, so they are laid out for each place.
+        if is_check && (ons.len() > 1 || step.true_on.is_some()) {
+            let all = self.items(step, cast, &ons[0]);
+            for items in all {
+                self.instance(stage_id, step, cast, &ons, items, out);
+            }
+        } else {
+            for on in ons {
+                for items in self.items(step, cast, &on) {
+                    self.instance(stage_id, step, cast, std::slice::from_ref(&on), items, out);
+                }
+            }
+        }
+    }
+
+    /// All combinations of the loops' items, first loop outermost.
+    fn items(&mut self, step: &Step, cast: &Cast, on: &On) -> Vec<Vec<(String, Bound)>> {
+        let mut rows: Vec<Vec<(String, Bound)>> = vec![Vec::new()];
+        for (names, over) in &step.each {
+            let mut next = Vec::new();
+            for row in rows {
+                for item in self.over(over, cast, on, &row, &names.span) {
+                    let mut with = row.clone();
+                    let names: Vec<&str> = names.value.split_whitespace().collect();
+                    match (&item, names.as_slice()) {
+                        (_, [one]) => with.push((one.to_string(), item)),
+                        (Bound::Value(v), many) => {
+                            let text = v.lossy();
+                            let mut rest = text.as_str().trim_start();
+                            for (i, name) in many.iter().enumerate() {
+                                let last = i + 1 == many.len();
+                                let end = if last { rest.len() } else { rest.find(char::is_whitespace).unwrap_or(rest.len()) };
+                                with.push((name.to_string(), Bound::Value(rest[..end].trim_end().into())));
+                                rest = rest[end..].trim_start();
+                            }
+                        }
+                        (other, many) => with.push((many.first().copied().unwrap_or("item").to_string(), other.clone())),
+                    }
+                    next.push(with);
+                }
+            }
+            rows = next;
+        }
+        rows
+    }
+
+    fn over(&mut self, over: &Over, cast: &Cast, on: &On, row: &[(String, Bound)], span: &Range<usize>) -> Vec<Bound> {
+        match over {
+            Over::Items(items) => {
+                let mut out = Vec::new();
+                for item in items {
+                    let mut scope = Scope::new(&self.world, on.clone(), cast.target.clone(), cast.peers.clone(), cast.all.clone());
+                    scope.loops = row.to_vec();
+                    match scope.fill(&item.value).map(|w| w.known()) {
+                        Ok(Some(v)) => out.push(Bound::Value(v)),
+                        Ok(None) => drop(self.problem(&item.span, "a loop's item must be known when planning")),
+                        Err(why) => drop(self.problem(&item.span, why)),
+                    }
+                }
+                out
+            }
+            Over::Named(name) => {
+                let (reverse, word) = match name.value.strip_prefix("reverse of ") {
+                    Some(rest) => (true, rest.trim()),
+                    None => (false, name.as_str()),
+                };
+                let mut items: Vec<Bound> = if word == "others" {
+                    let this = match on {
+                        On::Node(n) => Some(n.as_str()),
+                        _ => None,
+                    };
+                    cast.all.iter().filter(|n| Some(n.as_str()) != this).cloned().map(Bound::Node).collect()
+                } else if let Some(Bound::List(items)) = self.world.names.get(word) {
+                    items.iter().cloned().map(Bound::Value).collect()
+                } else if let Some(nodes) = self.set(word, cast) {
+                    nodes.into_iter().map(Bound::Node).collect()
+                } else {
+                    let known: Vec<&str> = self.pb.inputs.iter().filter(|(_, i)| i.kind == InputKind::List).map(|(n, _)| n.as_str()).collect();
+                    let hint = did_you_mean(word, known.into_iter().chain(["all", "peers", "others"]));
+                    self.problem(&name.span, format!("`{word}` is no list input, group or node to loop over")).hint = hint;
+                    let _ = span;
+                    Vec::new()
+                };
+                if reverse {
+                    items.reverse();
+                }
+                items
+            }
+        }
+    }
+
+    fn instance(&mut self, stage_id: &str, step: &Step, cast: &Cast, ons: &[On], items: Vec<(String, Bound)>, out: &mut Vec<plan::Step>) {
+        let id = format!("{stage_id}/{}", step_id(step));
+        let mut instance = id.clone();
+        let names: Vec<&str> = ons.iter().map(|on| match on {
+            On::Node(n) => n.as_str(),
+            On::Here => "here",
+            On::Runtime { key, .. } => key.as_str(),
+        }).collect();
+        instance.push('@');
+        instance.push_str(&names.join("+"));
+        let shown: Vec<(String, Value)> = items.iter().map(|(n, b)| (n.clone(), match b {
+            Bound::Value(v) => v.clone(),
+            Bound::Node(n) => n.as_str().into(),
+            _ => Value::default(),
+        })).collect();
+        if !shown.is_empty() {
+            let list: Vec<String> = shown.iter().map(|(n, v)| format!("{n}={}", v.lossy())).collect();
+            instance.push_str(&format!("[{}]", list.join(",")));
+        }
+        // The world is put aside while scopes borrow it, so that problems can be added meanwhile.
+        let world = std::mem::take(&mut self.world);
+        let pb = self.pb;
+        let scopes: Vec<Scope> = ons.iter().map(|on| {
+            let mut s = Scope::new(&world, on.clone(), cast.target.clone(), cast.peers.clone(), cast.all.clone());
+            s.loops = items.clone();
+            s
+        }).collect();
+        let made = self.compile(step, &scopes, pb);
+        let scope = &scopes[0];
+        let title = scope.fill(&step.name);
+        let about = scope.fill(&step.about).map(|w| w.shown());
+        let when = step.when.as_ref().map(|w| (look(w, scope, pb), w.span.clone()));
+        scope.take_wants();
+        let capture = step.capture.iter().map(|c| {
+            let key = match (&ons[0], world.captures.get(&c.value)) {
+                (On::Node(n), Some((_, true))) => format!("{}@{n}", c.value),
+                _ => c.value.clone(),
+            };
+            (c.value.clone(), key)
+        }).collect::<Vec<_>>();
+        drop(scopes);
+        self.world = world;
+        let title = match title {
+            Ok(t) => t,
+            Err(why) => {
+                self.problem(&step.name.span, why);
+                Word::literal(step.name.as_str())
+            }
+        };
+        let about = about.unwrap_or_else(|why| {
+            self.problem(&step.span, why);
+            String::new()
+        });
+        let when = when.and_then(|(made, span)| self.took(made, &span));
+        let Some((what, exclusive)) = made else { return };
+        for (_, key) in &capture {
+            self.out.captures.push((key.clone(), id.clone()));
+        }
+        let changes = !matches!(what, What::Check(_));
+        let interactive = matches!(what, What::Manual(_)) || step.tty;
+        let place = match &ons[0] {
+            On::Runtime { key, .. } => match key.strip_prefix("one of ") {
+                Some(nodes) => Place::OneOf { key: key.clone(), nodes: nodes.split(' ').map(String::from).collect() },
+                None => place(&ons[0]),
+            },
+            on => place(on),
+        };
+        out.push(plan::Step {
+            id,
+            instance,
+            items: shown,
+            title,
+            about,
+            place,
+            what,
+            when,
+            within: step.within.unwrap_or(if changes { AFTER_CHANGE } else { Duration::ZERO }),
+            every: step.every.unwrap_or(EVERY),
+            deadline: step.deadline.or((!interactive).then_some(RUN_DEADLINE)),
+            look_deadline: if changes { LOOK_DEADLINE } else { step.deadline.unwrap_or(LOOK_DEADLINE) },
+            tries: step.retry.as_ref().map_or(1, |r| r.tries.max(1)),
+            wait: step.retry.as_ref().and_then(|r| r.wait).unwrap_or(RETRY_WAIT),
+            on_failure: match step.on_failure {
+                None | Some(OnFailure::Stop) => plan::OnFailure::Stop,
+                Some(OnFailure::Ask) => plan::OnFailure::Ask,
+                Some(OnFailure::Continue) => plan::OnFailure::Continue,
+            },
+            capture,
+            show: step.show,
+            exclusive,
+        });
+    }
+
+    /// What the step does, and whether its change is exclusive.
+    fn compile(&mut self, step: &Step, scopes: &[Scope], pb: &Playbook) -> Option<(What, bool)> {
+        use crate::playbook::What as Def;
+        let scope = &scopes[0];
+        let stdin = match &step.stdin {
+            None => None,
+            Some(text) => match scope.fill_stdin(&text.value) {
+                Ok(parts) => {
+                    self.out.secrets.extend(parts.iter().filter_map(|p| match p {
+                        StdinPart::Secret(s) => Some(s.clone()),
+                        _ => None,
+                    }));
+                    Some((Stdin(parts), scope.take_wants()))
+                }
+                Err(why) => {
+                    self.problem(&text.span, why);
+                    return None;
+                }
+            },
+        };
+        let feed = |c: &mut Command| {
+            if let Some((stdin, wants)) = &stdin {
+                c.stdin = Some(stdin.clone());
+                for w in wants {
+                    if !c.wants.iter().any(|x| x.var == w.var) {
+                        c.wants.push(w.clone());
+                    }
+                }
+            }
+        };
+        match &step.what {
+            Def::Check(def) => {
+                let mut looks = Vec::new();
+                for scope in scopes {
+                    let made = look(def, scope, pb);
+                    let mut l = self.took(made, &def.span)?;
+                    feed(&mut l.command);
+                    looks.push((place(&scope.on), l));
+                }
+                let true_on = step.true_on.as_ref().map_or(TrueOn::All, |t| t.value);
+                Some((What::Check(plan::Check { looks, true_on, role: step.role.as_ref().map(|r| r.value.clone()), same: step.same }), false))
+            }
+            Def::Run(action) => {
+                let (mut change, default) = self.change(step, action, scope, pb)?;
+                feed(&mut change.run);
+                Some((What::Change(Box::new(change)), step.exclusive.unwrap_or(default)))
+            }
+            Def::Manual(text) => {
+                let filled = match scope.fill(&text.value) {
+                    Ok(w) => w,
+                    Err(why) => {
+                        self.problem(&text.span, why);
+                        return None;
+                    }
+                };
+                scope.take_wants();
+                let done = self.maybe(step.done.as_ref(), scope, pb)?;
+                let verify = self.maybe(step.verify.as_ref(), scope, pb)?;
+                let undo = match self.undo(step, scope, pb) {
+                    Some(Some(u)) => u,
+                    Some(None) => Undo::Manual(Word::literal(format!("take back by hand: {}", filled.shown()))),
+                    None => return None,
+                };
+                Some((What::Manual(Box::new(plan::Manual { text: filled, done, verify, undo })), step.exclusive.unwrap_or(false)))
+            }
+        }
+    }
+
+    /// An optional look: `None` only when it has a problem.
+    fn maybe(&mut self, def: Option<&At<LookDef>>, scope: &Scope, pb: &Playbook) -> Option<Option<Look>> {
+        match def {
+            None => Some(None),
+            Some(def) => {
+                let made = look(def, scope, pb);
+                self.took(made, &def.span).map(Some)
+            }
+        }
+    }
+
+    fn change(&mut self, step: &Step, action: &At<Action>, scope: &Scope, pb: &Playbook) -> Option<(plan::Change, bool)> {
+        let kind = action.word().to_string();
+        if let Some(needs) = action.needs() {
+            self.problem(&action.span, format!("`run.{kind}` needs {needs}, which this version does not have"));
+            return None;
+        }
+        let own_done = self.maybe(step.done.as_ref(), scope, pb)?;
+        let own_verify = self.maybe(step.verify.as_ref(), scope, pb)?;
+        let undo = self.undo(step, scope, pb)?;
+        let exits = step.exits.clone().unwrap_or_else(|| vec![0]);
+        if let Action::Sh(text) = &action.value {
+            let made = script(text, scope, pb).map(|c| (c, vec![(text.clone(), action.span.clone())]));
+            let run = self.took(made, &action.span)?;
+            // What a script's values say it works on: hawiz's own records may not lie there.
+            self.out.paths.extend(run.binds.iter().map(|(_, v)| v.clone()).filter(|v| v.0.starts_with(b"/") && v.0.len() > 1));
+            let undo = undo.unwrap_or_else(|| Undo::None("nothing was said".into()));
+            return Some((plan::Change { done: own_done, run, verify: own_verify.into_iter().collect(), undo, exits, tty: step.tty, kind }, false));
+        }
+        let recipe = match action.recipe(scope) {
+            Ok(r) => r,
+            Err(why) => {
+                self.problem(&action.span, format!("`{kind}`: {why}"));
+                return None;
+            }
+        };
+        if own_done.is_some() && recipe.done.is_some() {
+            let p = self.problem(&action.span, format!("`{kind}` knows itself when it is done"));
+            p.hint = Some("leave `done` out; what must be true besides goes to `verify`".into());
+            return None;
+        }
+        self.out.paths.extend(recipe.paths.iter().filter_map(Word::known));
+        self.out.addresses.extend(recipe.addresses.iter().filter_map(Word::known));
+        let wants = scope.take_wants();
+        let command = |text: Value| {
+            let mut c = catalogue_command(text, scope);
+            let used = |w: &Want| contains(&c.text.0, format!("${{{}}}", w.var).as_bytes());
+            let mine: Vec<Want> = wants.iter().filter(|w| used(w)).cloned().collect();
+            c.wants.extend(mine);
+            c
+        };
+        let as_look = |text: Value| Look { command: command(text), not: false, reading: Reading::Catalog, kind: kind.clone() };
+        let default_exclusive = matches!(kind.as_str(), "ip-add" | "mount" | "resource");
+        let change = plan::Change {
+            done: recipe.done.map(as_look).or(own_done),
+            run: command(recipe.run),
+            verify: recipe.verify.map(as_look).into_iter().chain(own_verify).collect(),
+            undo: undo.unwrap_or_else(|| match recipe.undo {
+                catalog::Undo::Run(text) => Undo::Run(command(text)),
+                catalog::Undo::None(why) => Undo::None(why),
+            }),
+            exits,
+            tty: false,
+            kind: kind.clone(),
+        };
+        Some((change, default_exclusive))
+    }
+
+    /// The step's own word about undoing: `None` = a problem, `Some(None)` = it says nothing.
+    fn undo(&mut self, step: &Step, scope: &Scope, pb: &Playbook) -> Option<Option<Undo>> {
+        if let Some(why) = &step.no_return {
+            return match scope.fill(&why.value) {
+                Ok(w) => Some(Some(Undo::NoReturn(w.shown()))),
+                Err(e) => {
+                    self.problem(&why.span, e);
+                    None
+                }
+            };
+        }
+        let filled = |text: &At<String>| scope.fill(&text.value).map_err(|e| (text.span.clone(), e));
+        let made = match &step.undo {
+            None => return Some(None),
+            Some(UndoDef::Manual(text)) => filled(text).map(Undo::Manual),
+            Some(UndoDef::None(text)) => filled(text).map(|w| Undo::None(w.shown())),
+            Some(UndoDef::Run(action)) => {
+                let made = match &action.value {
+                    Action::Sh(text) => script(text, scope, pb).map(|c| (c, vec![(text.clone(), action.span.clone())])),
+                    op => op.recipe(scope).map(|r| (catalogue_command(r.run, scope), Vec::new())).map_err(|why| (format!("`{}`: {why}", op.word()), None)),
+                };
+                return self.took(made, &action.span).map(|c| Some(Undo::Run(c)));
+            }
+        };
+        scope.take_wants();
+        match made {
+            Ok(undo) => Some(Some(undo)),
+            Err((span, why)) => {
+                self.problem(&span, why);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,475 @@
+# The half of the session protocol that runs on the node. Sent once to the node's own sh, which then reads one call of a
+# function below a message. Comments and indentation are stripped before it travels. POSIX tools and setsid only; runs in
+# dash, bash, busybox sh and mksh. The client has set hz_n (the nonce of this session) and hz_leader, hz_loader before.
+#
+# Every frame is lines that start with "@NONCE.SEQ" and a letter. No data is ever compared with them by this side.
+LC_ALL=C
+export LC_ALL
+cd / 2>/dev/null
+for hz_x in /usr/local/sbin /usr/sbin /sbin; do
+  case ":${PATH-}:" in
+  *":$hz_x:"*) ;;
+  *) PATH=${PATH:+$PATH:}$hz_x ;;
+  esac
+done
+export PATH
+hz_umask=$(umask)
+
+# Data travels as %b escapes in printable characters. mksh has no printf of its own, and a foreign one would put the data
+# into an argv; its print knows the same escapes.
+hz_lib='
+if [ -n "${KSH_VERSION-}" ]; then
+hz_put() { print -n -- "$1"; }
+hz_line() { print -r -- "$1"; }
+else
+hz_put() { printf %b "$1"; }
+hz_line() { printf "%s\n" "$1"; }
+fi
+'
+eval "$hz_lib"
+hz_setsid=
+if command -v setsid >/dev/null 2>&1; then hz_setsid=setsid; fi
+
+hz_begin() {
+  echo "@$hz_n.$1<"
+}
+hz_end() {
+  echo "@$hz_n.$1>$2"
+}
+
+# --- looks -----------------------------------------------------------------------------------------------------------
+# The text is the body of a function, so that nothing of it runs unless all of it was understood; then the tag is printed.
+hz_look() { # seq tag text
+  hz_begin "$1"
+  hz_begin "$1" >&2
+  hz_put "hawiz_text() { :; $3
+}
+echo $2 \$\$
+hawiz_text </dev/null
+" 2>/dev/null | $hz_setsid sh -eu
+  hz_c=$?
+  hz_end "$1" "$hz_c" >&2
+  hz_end "$1" "$hz_c"
+}
+hz_feed() { # seq tag text stdin
+  hz_begin "$1"
+  hz_begin "$1" >&2
+  { hz_line "$3" && hz_put "$4"; } 2>/dev/null | $hz_setsid sh -c "$hz_lib$hz_loader" sh "$2"
+  hz_c=$?
+  hz_end "$1" "$hz_c" >&2
+  hz_end "$1" "$hz_c"
+}
+hz_kill() { # seq pid
+  hz_begin "$1"
+  kill -KILL "-$2" 2>/dev/null || kill -KILL "$2" 2>/dev/null
+  hz_end "$1" 0
+}
+
+# --- who is there ----------------------------------------------------------------------------------------------------
+# The type and options of the file system a directory is on: hz_type, hz_opts.
+hz_fs() { # directory
+  hz_p=$(cd -P "$1" 2>/dev/null && pwd -P) || hz_p=$1
+  hz_type='' hz_opts='' hz_best=0
+  while read -r hz_x hz_m hz_t hz_o hz_y; do
+    case $hz_m in *\\040*) hz_m=$(printf %b "$hz_m") ;; esac
+    case $hz_p/ in
+    "${hz_m%/}"/*)
+      if [ "${#hz_m}" -ge "$hz_best" ]; then hz_best=${#hz_m} hz_type=$hz_t hz_opts=$hz_o; fi
+      ;;
+    esac
+  done 2>/dev/null </proc/mounts
+  [ -n "$hz_type" ] || hz_type=$(stat -f -c %T "$hz_p" 2>/dev/null) || hz_type=
+}
+# Why no claims can be kept here: hz_why, empty when they can. Looks only.
+hz_judge() { # tmpfs is accepted: 1
+  hz_why=
+  if [ -z "$hz_setsid" ]; then hz_why="the node has no setsid"; return; fi
+  if [ -z "$hz_boot" ] || [ ! -r /proc/$$/stat ]; then hz_why="the node has no readable /proc"; return; fi
+  hz_p=$hz_state
+  while [ ! -e "$hz_p" ]; do
+    hz_p=${hz_p%/*}
+    [ -n "$hz_p" ] || hz_p=/
+  done
+  if [ ! -d "$hz_p" ]; then hz_why="$hz_p is not a directory"; return; fi
+  hz_at=$hz_p
+  hz_fs "$hz_at"
+  case ",$hz_opts," in *,ro,*) hz_why="$hz_at is on a read-only file system"; return ;; esac
+  case $hz_type in
+  nfs* | cifs | smb* | ceph | fuse.ceph* | fuse.gluster* | glusterfs | fuse.sshfs | fuse.s3fs | lustre | gpfs | gfs | gfs2 | ocfs2 | afs | 9p | v9fs | panfs | beegfs | fhgfs | pvfs* | virtiofs)
+    hz_why="$hz_at is on a shared file system ($hz_type)"
+    return
+    ;;
+  tmpfs | ramfs)
+    if [ "$1" != 1 ]; then hz_why="$hz_at does not survive a reboot ($hz_type)"; return; fi
+    ;;
+  esac
+  if [ ! -w "$hz_at" ] || [ ! -x "$hz_at" ]; then hz_why="$hz_at is not writable for uid $hz_uid"; fi
+}
+hz_addresses() {
+  if hz_x=$(ip -o addr show 2>/dev/null </dev/null) && [ -n "$hz_x" ]; then
+    hz_line "$hz_x" | while read -r hz_x hz_x hz_x hz_a hz_x; do hz_line "address ${hz_a%%/*}"; done
+    return
+  fi
+  hz_a=
+  while read -r hz_x hz_y hz_z; do
+    case $hz_x in '|--') hz_a=$hz_y ;; /32) case "$hz_y $hz_z" in 'host LOCAL') hz_line "address $hz_a" ;; esac ;; esac
+  done 2>/dev/null </proc/net/fib_trie
+  while read -r hz_a hz_x; do hz_line "address6 $hz_a"; done 2>/dev/null </proc/net/if_inet6
+}
+hz_hello() { # seq state tmpfs
+  hz_state=$2 hz_boot='' hz_ns='' hz_id=''
+  { read -r hz_boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
+  hz_ns=$(ls -l /proc/self/ns/pid 2>/dev/null)
+  hz_ns=${hz_ns##*\[}
+  hz_ns=${hz_ns%\]*}
+  hz_uid=$(id -u)
+  hz_nap=1
+  if sleep 0.001 2>/dev/null; then hz_nap=0.1; fi
+  hz_judge "$3"
+  { read -r hz_id <"$hz_state/id"; } 2>/dev/null
+  hz_begin "$1"
+  hz_line "boot $hz_boot"
+  hz_line "uid $hz_uid"
+  hz_line "id $hz_id"
+  hz_line "unrecorded $hz_why"
+  hz_addresses
+  hz_end "$1" 0
+}
+hz_syslog() { # seq line
+  hz_begin "$1"
+  if command -v logger >/dev/null 2>&1; then logger -t hawiz -- "$(hz_put "$2")" </dev/null >/dev/null 2>&1; fi
+  hz_end "$1" 0
+}
+
+# --- the lock --------------------------------------------------------------------------------------------------------
+# STATE/lock is made by mkdir and holds one directory, the generation, named by its taker; claims are made inside it, and
+# who renames it has the lock. What it said and claimed is kept in STATE/run.RUN when it is given back.
+hz_generation() { # hz_g: the generation that is there now, its run and words in hz_r and hz_w
+  hz_g='' hz_r='' hz_w=''
+  for hz_x in "$hz_state"/lock/*; do
+    if [ -d "$hz_x" ]; then hz_g=$hz_x; fi
+  done
+  [ -n "$hz_g" ] || return 1
+  { read -r hz_r && read -r hz_w; } 2>/dev/null <"$hz_g/info"
+  hz_w=${hz_w:-somebody whose name cannot be read}
+}
+hz_sync() {
+  sync "$@" 2>/dev/null || sync
+}
+hz_take() { # run marker generation id words
+  umask 022
+  mkdir -p "$hz_state" || return
+  if [ ! -s "$hz_state/id" ]; then
+    hz_line "$4" >"$hz_state/id.$3" || return
+    ln "$hz_state/id.$3" "$hz_state/id" 2>/dev/null
+    rm -f "$hz_state/id.$3"
+    [ -s "$hz_state/id" ] || { echo "the node's identity could not be written to $hz_state/id"; return 1; }
+    hz_sync "$hz_state/id" "$hz_state"
+  fi
+  hz_own=$hz_state/run.$1
+  (umask 077 && mkdir -p "$hz_own") || return
+  mkdir -m 711 "$hz_own/$3" && hz_line "$1
+$5" >"$hz_own/$3/info" || return
+  hz_tries=0
+  while :; do
+    if mkdir "$hz_state/lock" 2>/dev/null; then
+      mv "$hz_own/$3" "$hz_state/lock/$3" || return
+      break
+    fi
+    if [ ! -d "$hz_state/lock" ]; then
+      mkdir "$hz_state/lock" || return
+      rmdir "$hz_state/lock"
+      continue
+    fi
+    if hz_generation; then
+      if [ "$hz_r" != "$1" ]; then
+        rm -rf "${hz_own:?}/$3"
+        echo "held $hz_w"
+        return
+      fi
+      hz_old=${hz_g##*/}
+      if mv "$hz_g" "$hz_own/gen.$hz_old" 2>/dev/null; then
+        mv "$hz_own/$3" "$hz_state/lock/$3" || return
+        break
+      fi
+      [ ! -d "$hz_g" ] || { mv "$hz_g" "$hz_own/gen.$hz_old"; return 1; }
+    else
+      # Somebody is between two steps of taking or giving back; if that was a crash, the empty lock is nobody's.
+      hz_tries=$((hz_tries + 1))
+      sleep 1
+      if [ "$hz_tries" -gt 1 ]; then rmdir "$hz_state/lock" 2>/dev/null; fi
+    fi
+    if [ "$hz_tries" -gt 5 ]; then echo "the lock $hz_state/lock is neither free nor held"; return 1; fi
+  done
+  # Two takers can only meet here if one of them was frozen for seconds between its mkdir and its mv: the later one yields.
+  for hz_x in "$hz_state"/lock/*; do
+    if [ -d "$hz_x" ] && [ "$hz_x" != "$hz_state/lock/$3" ]; then
+      mv "$hz_state/lock/$3" "$hz_own/gen.$3"
+      hz_generation
+      echo "held $hz_w"
+      return
+    fi
+  done
+  if [ ! -s "$hz_own/marker" ]; then hz_line "$2" >"$hz_own/marker" || return; fi
+  rm -f "$hz_own/finished"
+  hz_sync "$hz_own/marker" "$hz_own" "$hz_state" "$hz_state/lock"
+  for hz_x in "$hz_state"/run.*; do
+    if [ -e "$hz_x/finished" ] && [ -n "$(find "$hz_x/finished" -prune -mtime +30 2>/dev/null)" ]; then
+      rm -rf "$hz_x" 2>/dev/null
+    fi
+  done
+  echo ours
+}
+hz_lock() { # seq run marker generation id words
+  hz_begin "$1"
+  if [ -n "$hz_why" ]; then
+    if hz_generation && [ "$hz_r" != "$2" ]; then hz_line "held $hz_w"; else hz_line "impossible $hz_why"; fi
+  elif hz_x=$(hz_take "$2" "$3" "$4" "$5" "$(hz_put "$6")" 2>&1); then
+    hz_line "$hz_x"
+  else
+    hz_line "impossible $hz_x"
+  fi
+  { read -r hz_id <"$hz_state/id"; } 2>/dev/null
+  hz_line "id $hz_id"
+  hz_end "$1" 0
+}
+hz_release() { # directory for the record
+  hz_x=${hz_g##*/}
+  mv "$hz_g" "$1/gen.$hz_x" && rmdir "$hz_state/lock"
+}
+hz_who() { # seq
+  hz_begin "$1"
+  if hz_generation; then hz_line "held $hz_w"; fi
+  hz_end "$1" 0
+}
+hz_unlock() { # seq run
+  hz_begin "$1"
+  if hz_generation && [ "$hz_r" = "$2" ]; then
+    if hz_x=$(hz_release "$hz_state/run.$2" 2>&1); then
+      (umask 077 && : >"$hz_state/run.$2/finished")
+    else
+      hz_line "failed $hz_x"
+    fi
+  fi
+  hz_end "$1" 0
+}
+hz_break() { # seq reason
+  hz_begin "$1"
+  if hz_generation; then
+    hz_y=$hz_state/run.${hz_r:-nameless}
+    hz_v=$hz_w
+    if hz_x=$(umask 077 && mkdir -p "$hz_y" && hz_put "$2\n" >"$hz_y/broken" && hz_release "$hz_y" 2>&1); then
+      hz_line "was $hz_v"
+    else
+      hz_line "failed $hz_x"
+    fi
+  elif [ -d "$hz_state/lock" ]; then
+    rmdir "$hz_state/lock"
+  fi
+  hz_end "$1" 0
+}
+
+# --- steps -----------------------------------------------------------------------------------------------------------
+# A claim is a directory: script, go (a link of go.t: who won the right to start or to forbid it), out, err, rc.
+# What has to be written later is given its room now; an ln needs none.
+hz_pad='                                                                                                               '
+hz_claim() { # text
+  umask 077
+  mkdir "$hz_d" || return
+  if hz_put "hawiz_text() { :; $1
+}
+" >"$hz_d/script" && hz_line "$hz_pad" >"$hz_d/rc.t" && hz_line "$hz_pad" >"$hz_d/go.t" && : >"$hz_d/out" && : >"$hz_d/err"; then
+    return 0
+  fi
+  rm -rf "$hz_d"
+  return 1
+}
+hz_tick() {
+  while sleep "$hz_nap"; do echo t; done
+}
+hz_start() { # seq generation hash text stdin secret cap
+  hz_d=$hz_state/lock/$2/$3
+  hz_begin "$1"
+  if ! hz_x=$(hz_claim "$4" 2>&1); then
+    if [ ! -d "${hz_d%/*}" ]; then
+      hz_line "@$hz_n.$1!the lock was taken over"
+    elif [ -d "$hz_d" ]; then
+      hz_line "@$hz_n.$1="
+    else
+      hz_line "@$hz_n.$1!${hz_x##*
+}"
+    fi
+    return
+  fi
+  hz_line "$5" | {
+    hz_tick &
+    hz_t=$!
+    setsid sh -c "$hz_lib$hz_leader" hawiz "$hz_d" "$hz_boot" "$hz_ns" "$hz_umask" "$7"
+    kill "$hz_t"
+    echo e
+  } 2>/dev/null | (hz_follow "$1" "$6")
+}
+# Tells the output of the step as it comes, until the event "e"; then its code.
+hz_flow() { # seq
+  echo "@$hz_n.$1"1
+  [ -e out.gap ] || cat <&6
+  echo "@$hz_n.$1"2
+  [ -e err.gap ] || cat <&7
+  echo "@$hz_n.$1"0
+}
+hz_kept() { # out or err: what is kept of it, the gap named
+  if [ ! -e "$1.gap" ]; then cat "$1"; return; fi
+  read -r hz_x hz_h <"$1.gap"
+  hz_y=$(wc -c <"$1")
+  cat "$1.head"
+  echo
+  echo "[hawiz: about $((hz_x + hz_y - hz_h - hz_h)) bytes were left out here]"
+  cat "$1.tail" "$1" | tail -c "$hz_h"
+}
+hz_follow() { # seq secret
+  cd "$hz_d" && exec 6<out 7<err || return
+  while read -r hz_k hz_v; do
+    case $hz_k in
+    c) echo "@$hz_n.$1+$hz_v" ;;
+    r) hz_line "@$hz_n.$1!$hz_v"; return ;;
+    *) hz_flow "$1" ;;
+    esac
+    [ "$hz_k" != e ] || break
+  done
+  for hz_x in out err; do
+    [ -e "$hz_x.gap" ] || continue
+    echo "@$hz_n.$1g$hz_x"
+    hz_kept "$hz_x"
+    echo "@$hz_n.$1"0
+  done
+  if hz_code; then
+    [ "$2" = 0 ] || rm -f out out.* err err.*
+    hz_line "@$hz_n.$1>$hz_c"
+  else
+    hz_line "@$hz_n.$1?"
+  fi
+}
+hz_code() { # hz_c, of the claim in the current directory; false when there is none
+  hz_c='' hz_x=''
+  { read -r hz_x hz_c <rc; } 2>/dev/null
+  [ "$hz_x" = rc ] && [ -n "$hz_c" ]
+}
+
+# --- the truth -------------------------------------------------------------------------------------------------------
+hz_find() { # run hash: hz_d, and false when there is no such claim
+  for hz_d in "$hz_state"/lock/*/"$2" "$hz_state/run.$1"/gen.*/"$2"; do
+    if [ -d "$hz_d" ]; then return 0; fi
+  done
+  hz_d=
+  return 1
+}
+hz_stat() { # pid: hz_st state, hz_pg group, hz_t0 start time
+  hz_x=
+  { read -r hz_x <"/proc/$1/stat"; } 2>/dev/null
+  [ -n "$hz_x" ] || return 1
+  set -- ${hz_x##*) }
+  hz_st=$1 hz_pg=$3 hz_t0=${20}
+}
+hz_group() { # group: true while somebody is in it who is not a zombie; hz_left says who
+  for hz_y in /proc/[0-9]*; do
+    if hz_stat "${hz_y#/proc/}" && [ "$hz_pg" = "$1" ]; then
+      case $hz_st in Z | X | x) ;; *) hz_left="process ${hz_y#/proc/}, state $hz_st"; return 0 ;; esac
+    fi
+  done
+  return 1
+}
+hz_alive() { # of the claim in the current directory: is its leader there; if not, hz_no says why, if it is not plain
+  hz_no='' hz_k='' hz_pid=''
+  { read -r hz_k hz_b hz_i hz_pid hz_ts hz_x <go; } 2>/dev/null
+  [ "$hz_k" = leader ] && [ -n "$hz_ts" ] || return 1
+  if [ "$hz_b" != "$hz_boot" ]; then hz_no="the node was rebooted while it ran"; return 1; fi
+  if [ "$hz_i" != "$hz_ns" ]; then hz_no="it was started in another container of this machine"; return 1; fi
+  if hz_stat "$hz_pid"; then
+    [ "$hz_t0" = "$hz_ts" ] || return 1
+    case $hz_st in Z | X | x) return 1 ;; esac
+    return 0
+  fi
+  case $(kill -0 "$hz_pid" 2>&1) in *ermitted*) return 0 ;; esac
+  return 1
+}
+# Says what is true of the claim, after making it final if it has not begun: whoever links go first decides.
+hz_tell() { # run hash marker boot
+  if ! hz_find "$1" "$2"; then
+    hz_x=
+    { read -r hz_x <"$hz_state/run.$1/marker"; } 2>/dev/null
+    if [ "$hz_x" != "$3" ]; then echo "unknown the node has no record of this run"; return; fi
+    if [ "$4" != "$hz_boot" ]; then echo "unknown the node was rebooted since it was to start"; return; fi
+    if ! hz_generation || [ "$hz_r" != "$1" ]; then
+      # No generation is left in which a late start could claim.
+      echo never
+      return
+    fi
+    hz_e=$(umask 077 && mkdir "$hz_g/$2" 2>&1)
+    if ! hz_find "$1" "$2"; then echo "unknown it could not be made final: ${hz_e##*: }"; return; fi
+  fi
+  cd "$hz_d" || return
+  if hz_code; then echo "done $hz_c"; return; fi
+  if [ ! -e go ]; then
+    hz_e=$(umask 077 && hz_line revoked 2>&1 >"revoke.$$" && ln "revoke.$$" go 2>&1)
+    rm -f "revoke.$$"
+    if [ ! -e go ]; then echo "unknown it could not be made final: ${hz_e##*: }"; return; fi
+  fi
+  hz_k=
+  { read -r hz_k hz_x <go; } 2>/dev/null
+  if [ "$hz_k" = revoked ]; then echo never; return; fi
+  if hz_alive; then echo running; return; fi
+  if hz_code; then echo "done $hz_c"; return; fi
+  hz_line "unknown ${hz_no:-its process is gone and left no code}"
+}
+hz_truth() { # seq run hash marker boot
+  hz_begin "$1"
+  (hz_tell "$2" "$3" "$4" "$5")
+  hz_end "$1" 0
+}
+# Follows a step that another session started.
+hz_attach() { # seq run hash secret
+  hz_begin "$1"
+  if ! hz_find "$2" "$3"; then hz_line "@$hz_n.$1?"; return; fi
+  {
+    echo t
+    cd "$hz_d" && while [ ! -e rc ] && hz_alive; do sleep "$hz_nap"; echo t; done
+    echo e
+  } 2>/dev/null | (hz_follow "$1" "$4")
+}
+hz_emptied() { # group, naps
+  hz_z=$2
+  while hz_group "$1"; do
+    [ "$hz_z" -gt 0 ] || return 1
+    hz_z=$((hz_z - 1))
+    sleep "$hz_nap"
+  done
+}
+hz_stop() { # naps
+  cd "$hz_d" && [ ! -e rc ] && hz_alive || return 1
+  kill -TERM "-$hz_pid" 2>/dev/null
+  if hz_emptied "$hz_pid" "$1"; then return 1; fi
+  kill -KILL "-$hz_pid" 2>/dev/null
+  if ! hz_emptied "$hz_pid" 30; then echo "unknown $hz_left does not end, not even by KILL"; return 0; fi
+  # The leader died with its group and could not write the code; it is known all the same.
+  if [ ! -e rc ]; then
+    (umask 077 && hz_line "rc 137" >rc.k && ln rc.k rc; rm -f rc.k) 2>/dev/null
+    hz_sync rc .
+  fi
+  return 1
+}
+hz_cancel() { # seq run hash marker boot seconds
+  hz_begin "$1"
+  hz_x=$6
+  if [ "$hz_nap" = 0.1 ]; then hz_x=$((hz_x * 10)); fi
+  if ! hz_find "$2" "$3" || ! (hz_stop "$hz_x"); then (hz_tell "$2" "$3" "$4" "$5"); fi
+  hz_end "$1" 0
+}
+hz_output() { # seq run hash
+  hz_begin "$1"
+  hz_begin "$1" >&2
+  if hz_find "$2" "$3"; then
+    (cd "$hz_d" && { if [ -e out ]; then hz_kept out; fi; if [ -e err ]; then hz_kept err >&2; fi; })
+  fi
+  hz_end "$1" 0 >&2
+  hz_end "$1" 0
+}

@@ -1,0 +1,287 @@
+//! One open session with a node: messages out, frames in, deadlines.
+//!
+//! Why it exists: the only place that knows how bytes become answers. Invariant: an answer exists only when its end mark,
+//! which carries a nonce that no command can know, was read; anything else is [`Lost`], and says why.
+
+use crate::plan::Node;
+use crate::transport::{self, Stream};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+/// Time since boot: a suspended laptop's deadline has passed when it wakes.
+pub fn now() -> Duration {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(t.tv_sec as u64, t.tv_nsec as u32)
+}
+
+/// Bytes nobody can guess, as hexadecimal digits.
+pub fn random(bytes: usize) -> String {
+    let mut buffer = vec![0; bytes];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut f| f.read_exact(&mut buffer))
+        .expect("Linux has /dev/urandom, and without it no nonce is safe");
+    buffer.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Data as one single-quoted word of `printf %b` escapes: printable characters only, whatever the shell thinks of bytes.
+pub fn word(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 8 + 2);
+    out.push(b'\'');
+    for b in bytes {
+        match b {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\'' => out.extend_from_slice(b"\\0047"),
+            b' '..=b'~' => out.push(*b),
+            _ => out.extend_from_slice(format!("\\0{b:03o}").as_bytes()),
+        }
+    }
+    out.push(b'\'');
+    out
+}
+
+pub fn find(hay: &[u8], needle: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while at + needle.len() <= hay.len() {
+        let step = hay[at..=hay.len() - needle.len()].iter().position(|b| *b == needle[0])?;
+        at += step;
+        if hay[at..].starts_with(needle) {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
+}
+
+/// The link is gone or has not answered in time: why.
+#[derive(Debug)]
+pub struct Lost(pub String);
+
+/// The head and the tail of something that may be long.
+pub struct Kept {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    half: usize,
+    dropped: usize,
+}
+impl Kept {
+    pub fn new(cap: usize) -> Self {
+        Kept { head: Vec::new(), tail: Vec::new(), half: cap / 2, dropped: 0 }
+    }
+    pub fn push(&mut self, bytes: &[u8]) {
+        let room = self.half - self.head.len().min(self.half);
+        let (first, rest) = bytes.split_at(room.min(bytes.len()));
+        self.head.extend_from_slice(first);
+        self.tail.extend_from_slice(rest);
+        // Cut seldom: moving the tail for every chunk would make long outputs quadratic.
+        if self.tail.len() > 2 * self.half.max(1) {
+            self.cut();
+        }
+    }
+    fn cut(&mut self) {
+        let over = self.tail.len().saturating_sub(self.half);
+        self.tail.drain(..over);
+        self.dropped += over;
+    }
+    pub fn finish(mut self) -> Vec<u8> {
+        self.cut();
+        if self.dropped > 0 {
+            let gap = format!("\n[hawiz: {} bytes were left out here]\n", self.dropped);
+            self.head.extend_from_slice(gap.as_bytes());
+        }
+        self.head.extend_from_slice(&self.tail);
+        self.head
+    }
+}
+
+/// A session.
+pub struct Link {
+    stream: Stream,
+    nonce: String,
+    seq: u64,
+    pub out: Vec<u8>,
+    pub err: Vec<u8>,
+    unsent: Vec<u8>,
+    err_open: bool,
+    /// When something was heard last.
+    pub heard: Duration,
+}
+
+const PRELUDE: &str = include_str!("../session.sh");
+const LEADER: &str = include_str!("leader.sh");
+const LOADER: &str = include_str!("loader.sh");
+
+/// Shell source without its comments and indentation: it travels at every connect, and bash reads it byte by byte.
+fn stripped(source: &str) -> String {
+    let lines = source.lines().map(str::trim_start).filter(|l| !l.is_empty() && !l.starts_with('#'));
+    lines.fold(String::new(), |all, line| all + line + "\n")
+}
+
+impl Link {
+    /// Opens the stream and sends the prelude. `Err`: a fragment for "cannot reach `n`: …".
+    pub fn open(node: &Node, base: &Path, deadline: Duration) -> Result<Link, String> {
+        let stream = transport::open(node, base)?;
+        let mut link = Link {
+            stream,
+            nonce: random(16),
+            seq: 0,
+            out: Vec::new(),
+            err: Vec::new(),
+            unsent: Vec::new(),
+            err_open: true,
+            heard: now(),
+        };
+        match node.become_root.as_deref() {
+            None | Some("none") => {}
+            Some("sudo") => link.become_root(deadline)?,
+            Some(other) => return Err(format!("`become = \"{other}\"` is not known")),
+        }
+        let mut head = format!("hz_n={}\n", link.nonce).into_bytes();
+        for (name, text) in [("hz_leader", LEADER), ("hz_loader", LOADER)] {
+            head.extend_from_slice(format!("{name}=").as_bytes());
+            head.extend(crate::shell::quote(stripped(text).as_bytes()));
+            head.push(b'\n');
+        }
+        head.extend_from_slice(stripped(PRELUDE).as_bytes());
+        link.unsent = head;
+        Ok(link)
+    }
+    /// The whole session becomes root's: one place to ask sudo, and the node's own state directory is in reach.
+    /// Costs a round trip, because a shell may have read ahead what its successor should read.
+    fn become_root(&mut self, deadline: Duration) -> Result<(), String> {
+        let ready = format!("@{}.root\n", self.nonce);
+        let echo = format!("echo @{}.root", self.nonce);
+        self.unsent =
+            format!("if [ \"$(id -u)\" = 0 ]; then {echo}; else exec sudo -n sh -c '{echo}; exec sh'; fi || exit\n")
+                .into_bytes();
+        let until = now() + deadline;
+        loop {
+            if let Some(at) = find(&self.out, ready.as_bytes(), 0) {
+                self.out.drain(..at + ready.len());
+                return Ok(());
+            }
+            match self.pump(until) {
+                Ok(true) => {}
+                Ok(false) => return Err("`sudo -n sh` does not answer".into()),
+                Err(Lost(why)) => return Err(format!("cannot become root: {why}")),
+            }
+        }
+    }
+    /// `@NONCE.SEQ` of the message sent last.
+    pub fn mark(&self) -> Vec<u8> {
+        format!("@{}.{:06}", self.nonce, self.seq).into_bytes()
+    }
+    /// Queues `function SEQ words…`; it is written while waiting for the answer.
+    pub fn call(&mut self, function: &str, words: &[&[u8]]) {
+        self.seq += 1;
+        self.unsent.extend_from_slice(format!("{function} {:06}", self.seq).as_bytes());
+        for w in words {
+            self.unsent.push(b' ');
+            self.unsent.extend_from_slice(w);
+        }
+        self.unsent.push(b'\n');
+        self.heard = now();
+    }
+    /// Writes and reads what can be, waiting until then at most. `false`: nothing came in time.
+    pub fn pump(&mut self, until: Duration) -> Result<bool, Lost> {
+        loop {
+            let left = until.saturating_sub(now());
+            let mut fds = vec![PollFd::new(&self.stream.output, PollFlags::IN)];
+            if self.err_open {
+                fds.push(PollFd::new(&self.stream.errors, PollFlags::IN));
+            }
+            if let (false, Some(input)) = (self.unsent.is_empty(), &self.stream.input) {
+                fds.push(PollFd::new(input, PollFlags::OUT));
+            }
+            let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos() as i64 };
+            match poll(&mut fds, Some(&timeout)) {
+                Ok(0) => return Ok(false),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(e) => return Err(Lost(e.to_string())),
+            }
+            drop(fds);
+            self.write()?;
+            // Errors first: when the link ends, they say why.
+            let mut news = self.err_open && self.read(true)?;
+            news |= self.read(false)?;
+            if news {
+                self.heard = now();
+                return Ok(true);
+            }
+        }
+    }
+    fn write(&mut self) -> Result<(), Lost> {
+        while let (false, Some(input)) = (self.unsent.is_empty(), &self.stream.input) {
+            match rustix::io::write(input, &self.unsent) {
+                Ok(n) => drop(self.unsent.drain(..n)),
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                // The other side is gone; what it said last is still to be read.
+                Err(_) => {
+                    self.unsent.clear();
+                    self.stream.input = None;
+                }
+            }
+        }
+        Ok(())
+    }
+    fn read(&mut self, errors: bool) -> Result<bool, Lost> {
+        let (fd, into) =
+            if errors { (&self.stream.errors, &mut self.err) } else { (&self.stream.output, &mut self.out) };
+        let mut buffer = [0; 65536];
+        match rustix::io::read(fd, &mut buffer) {
+            Ok(0) if errors => {
+                self.err_open = false;
+                Ok(false)
+            }
+            Ok(0) => Err(Lost(self.farewell())),
+            Ok(n) => {
+                into.extend_from_slice(&buffer[..n]);
+                Ok(true)
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Ok(false),
+            Err(e) => Err(Lost(e.to_string())),
+        }
+    }
+    /// Why the stream ended: what was said last on standard error, and how the program ended.
+    fn farewell(&mut self) -> String {
+        while self.err_open && matches!(self.read(true), Ok(true)) {}
+        let said = String::from_utf8_lossy(&self.err).into_owned();
+        let last = said.lines().map(str::trim).rfind(|l| !l.is_empty() && !l.starts_with('@'));
+        std::thread::sleep(Duration::from_millis(10));
+        match (last, self.stream.ended()) {
+            (Some(last), _) => last.to_string(),
+            (None, Some(how)) => format!("its shell ended ({how})"),
+            (None, None) => "the link was closed".into(),
+        }
+    }
+    /// The text between the begin and the end mark of the message sent last.
+    pub fn answer(&mut self, deadline: Duration) -> Result<Vec<u8>, Lost> {
+        let (begin, end) = ([&self.mark()[..], b"<\n"].concat(), [&self.mark()[..], b">"].concat());
+        let until = now() + deadline;
+        loop {
+            if let Some(from) = find(&self.out, &begin, 0)
+                && let Some(to) = find(&self.out, &end, from)
+                && let Some(line) = find(&self.out, b"\n", to)
+            {
+                let body = self.out[from + begin.len()..to].to_vec();
+                self.out.drain(..=line);
+                self.err.clear();
+                return Ok(body);
+            }
+            if !self.pump(until)? {
+                return Err(Lost(format!("no answer within {} s", deadline.as_secs())));
+            }
+        }
+    }
+    /// Takes one line that begins with `mark` off the front of standard output, if it is there whole.
+    pub fn line(&mut self) -> Option<String> {
+        let end = find(&self.out, b"\n", 0)?;
+        let line = String::from_utf8_lossy(&self.out[..end]).into_owned();
+        self.out.drain(..=end);
+        Some(line)
+    }
+}

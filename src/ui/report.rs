@@ -1,0 +1,167 @@
+//! The end of a run in words, `hawiz show`, and the lines of `hawiz runs`.
+//!
+//! Why it exists: the last screen is what is read over the phone; it must say what state each node is in, what was left
+//! out and why, and what to type next. Invariant: everything here is computed from Events; the verdict and the exit code
+//! are the engine's and are not judged again.
+
+use super::escape::line as harmless;
+use super::lines::Lines;
+use super::text::{beside, hang};
+use super::{Ink, Style, plain};
+use crate::event::{Event, Record, Verdict};
+use chrono::Local;
+
+/// A verdict in words.
+pub fn verdict(v: Verdict) -> &'static str {
+    match v {
+        Verdict::Completed => "done and verified",
+        Verdict::Degraded => "done, but optional steps failed",
+        Verdict::Declined => "declined; nothing was changed",
+        Verdict::NotReady => "not ready; nothing was changed",
+        Verdict::Locked => "another run holds the lock, or took it",
+        Verdict::Stopped => "stopped; what was changed stands, and it can be gone on with",
+        Verdict::Failed => "failed; what was changed stands, and it can be gone on with",
+        Verdict::Unknown => "the outcome of a step is unknown",
+        Verdict::RolledBack => "rolled back",
+        Verdict::Stuck => "stuck: an undo failed",
+        Verdict::Dry => "went on dry: nothing was changed after that",
+    }
+}
+
+/// How an ending is to be taken at a glance.
+pub fn ink(v: Verdict) -> Ink {
+    match v {
+        Verdict::Completed => Ink::Good,
+        Verdict::Declined | Verdict::Dry | Verdict::RolledBack | Verdict::Degraded => Ink::Doubt,
+        _ => Ink::Bad,
+    }
+}
+
+/// The last screen.
+pub fn last_screen(
+    end: Verdict,
+    exit: u8,
+    nodes: &[(String, String)],
+    skipped: &[(String, String)],
+    next: &[String],
+    style: &Style,
+) -> Vec<String> {
+    let m = style.marks();
+    let mark = match ink(end) {
+        Ink::Good => m.yes,
+        Ink::Bad => m.no,
+        _ => m.doubt,
+    };
+    let mut out = Vec::new();
+    let text = sentence(verdict(end));
+    for (i, l) in beside(&format!("{mark} {text}"), &format!("exit {exit}"), style.width).into_iter().enumerate() {
+        out.push(if i == 0 { style.paint(ink(end), &l) } else { l });
+    }
+    let wide = nodes.iter().map(|(n, _)| super::escape::columns(&harmless(n))).max().unwrap_or(0).min(20);
+    for (node, state) in nodes {
+        let node = harmless(node);
+        let pad = " ".repeat(wide.saturating_sub(super::escape::columns(&node)));
+        out.extend(hang(&format!("  {node}{pad}  {}", harmless(state)), style.width));
+    }
+    if !skipped.is_empty() {
+        out.push("  Left out:".to_string());
+        for (what, why) in skipped {
+            out.extend(hang(&format!("    {} {}: {}", m.not_yet, harmless(what), harmless(why)), style.width));
+        }
+    }
+    for (i, n) in next.iter().enumerate() {
+        let label = if i == 0 { "Next:" } else { "     " };
+        // Commands to be typed are not broken.
+        out.push(format!("  {label} {}", harmless(n)));
+    }
+    out
+}
+
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", chars.as_str())
+}
+
+/// `hawiz show`: a run as it was seen; with `-v` every event in a line of its own.
+pub fn show(records: &[Record], style: &Style) -> String {
+    let mut out = String::new();
+    if style.verbose > 0 {
+        for r in records {
+            let (_, text, outcome) = plain::say(&r.event);
+            let outcome = outcome.map(|o| format!(" [{o}]")).unwrap_or_default();
+            out.push_str(&format!("{} {:>4}  {}{outcome}\n", clock(&r.utc), r.seq, harmless(&text)));
+        }
+        return out;
+    }
+    let mut lines = Lines::report(*style);
+    for r in records {
+        for l in lines.event(r) {
+            out.push_str(&l);
+            out.push('\n');
+        }
+    }
+    for l in lines.flush() {
+        out.push_str(&l);
+        out.push('\n');
+    }
+    if !records.iter().any(|r| matches!(r.event, Event::RunFinished { .. })) {
+        out.push_str("\nThis run has not ended: it still runs, or it was broken off.\n");
+    }
+    out
+}
+
+fn clock(utc: &str) -> String {
+    super::moment(utc).map_or(utc.to_string(), |t| t.with_timezone(&Local).format("%H:%M:%S").to_string())
+}
+
+/// One run in one line.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    pub run: String,
+    pub procedure: String,
+    pub target: Option<String>,
+    pub who: String,
+    pub began: String,
+    pub comment: Option<String>,
+    /// How its last sitting ended; `None` while it runs, or when it was broken off.
+    pub end: Option<(Verdict, u8)>,
+}
+
+impl Summary {
+    pub fn of(records: &[Record]) -> Summary {
+        let mut s = Summary::default();
+        for r in records {
+            match &r.event {
+                Event::RunStarted { run, procedure, target, comment, .. } => {
+                    s.run = run.clone();
+                    s.procedure = procedure.clone();
+                    s.target = target.clone();
+                    s.comment = comment.clone();
+                    s.who = r.who.clone();
+                    s.began = r.utc.clone();
+                }
+                Event::RunResumed { .. } => s.end = None,
+                Event::RunFinished { verdict, exit, .. } => s.end = Some((*verdict, *exit)),
+                _ => {}
+            }
+        }
+        s
+    }
+
+    /// `2018-06-24 22:13  RUN  activate xcatmn2  done and verified`, wrapped under itself when it is too long.
+    pub fn lines(&self, style: &Style, local: fn(chrono::DateTime<chrono::Utc>) -> chrono::NaiveDateTime) -> Vec<String> {
+        let m = style.marks();
+        let began = super::moment(&self.began)
+            .map_or(self.began.clone(), |t| local(t).format("%Y-%m-%d %H:%M").to_string());
+        let (mark, end) = match self.end {
+            None => (m.doubt, "runs, or was broken off".to_string()),
+            Some((v, exit)) if ink(v) == Ink::Good => (m.yes, format!("{} (exit {exit})", verdict(v))),
+            Some((v, exit)) => (if ink(v) == Ink::Bad { m.no } else { m.doubt }, format!("{} (exit {exit})", verdict(v))),
+        };
+        let target = self.target.as_deref().map(|t| format!(" {t}")).unwrap_or_default();
+        let comment = self.comment.as_deref().map(|c| format!(" ({c})")).unwrap_or_default();
+        let text = format!("{mark} {began}  {}  {}{target}: {end}; {}{comment}", self.run, self.procedure, self.who);
+        hang(&harmless(&text), style.width)
+    }
+}

@@ -1,0 +1,288 @@
+//! What the operator sees, character for character: every view of one run, the plan in every format, every question.
+//!
+//! `HAWIZ_GOLDEN=write cargo test --test ui` writes the files in `tests/ui/` anew; read the difference.
+
+#[path = "ui/fixture.rs"]
+mod fixture;
+
+use fixture::*;
+use hawiz::event::Record;
+use hawiz::ui::gate::{Drawer, Failed};
+use hawiz::ui::script::{Format, render, tally};
+use hawiz::ui::{Looks, Sink, Style, View, json::Json, plain::Plain, report, term::Term};
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+/// Where a view writes in a test.
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<Vec<u8>>>);
+impl Write for Page {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no test panics while writing").extend_from_slice(buf);
+        Ok(buf.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+impl Page {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("no test panics while writing").clone()).expect("views print UTF-8")
+    }
+}
+
+#[track_caller]
+fn golden(name: &str, got: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ui").join(name);
+    if std::env::var_os("HAWIZ_GOLDEN").is_some_and(|v| v == "write") {
+        std::fs::write(&path, got).expect("tests/ui can be written");
+    }
+    let want = std::fs::read_to_string(&path).unwrap_or_default();
+    if want != got {
+        let at = want.lines().zip(got.lines()).take_while(|(a, b)| a == b).count();
+        panic!(
+            "{name} differs at line {}:\n  want {:?}\n  got  {:?}\n\nwhole:\n{got}",
+            at + 1,
+            want.lines().nth(at),
+            got.lines().nth(at)
+        );
+    }
+}
+
+fn seen() -> Looks {
+    let mut looks = Looks::default();
+    looks_at(&mut looks, &fixture::looks());
+    looks
+}
+fn looks_at(looks: &mut Looks, records: &[Record]) {
+    records.iter().for_each(|r| looks.record(r));
+    looks.now = hawiz::ui::moment("2018-06-24T22:13:52.559Z");
+}
+
+fn watch(view: &mut dyn View) {
+    everything().iter().for_each(|r| view.event(r));
+    view.finish();
+}
+
+fn text(looks: Option<&Looks>, style: Style) -> String {
+    String::from_utf8(render(&plan(), looks, Format::Text, &style)).expect("text is UTF-8")
+}
+
+#[test]
+fn a_terminal_that_cannot_move_shows_every_event_in_plain_lines() {
+    for (name, style) in [
+        ("term-80.txt", Style::still(80, false)),
+        ("term-40.txt", Style::still(40, false)),
+        ("term-80-ascii.txt", Style::still(80, true)),
+        ("term-80-verbose.txt", Style { verbose: 1, ..Style::still(80, false) }),
+        ("term-80-quiet.txt", Style { verbose: -1, ..Style::still(80, false) }),
+    ] {
+        let page = Page::default();
+        watch(&mut Term::new(Sink::new(page.clone()), style));
+        golden(name, &page.text());
+        assert!(!page.text().contains('\u{1b}'), "{name}: a log has no control sequences");
+    }
+}
+
+#[test]
+fn no_line_that_can_be_broken_is_wider_than_the_screen() {
+    for width in [80, 40] {
+        let page = Page::default();
+        watch(&mut Term::new(Sink::new(page.clone()), Style::still(width, true)));
+        let wide: Vec<String> = page.text().lines().filter(|l| l.chars().count() > width).map(String::from).collect();
+        let typed = wide.iter().filter(|l| !l.contains("hawiz settle") && !l.contains("ip addr del")).count();
+        assert_eq!(typed, 0, "{wide:#?}");
+    }
+}
+
+#[test]
+fn the_log_says_every_event_in_one_line() {
+    let page = Page::default();
+    watch(&mut Plain::new(Sink::new(page.clone()), |t| t.naive_utc(), 0));
+    golden("plain.txt", &page.text());
+    assert_eq!(page.text().lines().count(), everything().len());
+    let shape = |l: &str| {
+        let mut parts = l.splitn(3, " - ");
+        let time = parts.next().unwrap_or_default();
+        time.len() == 23 && ["DEBUG", "INFO", "WARNING", "ERROR"].contains(&parts.next().unwrap_or_default())
+    };
+    assert!(page.text().lines().all(shape));
+}
+
+#[test]
+fn every_record_is_one_json_line_that_can_be_read_back() {
+    let page = Page::default();
+    watch(&mut Json::new(Sink::new(page.clone())));
+    golden("json.txt", &page.text());
+    let back: Vec<Record> = page.text().lines().map(|l| serde_json::from_str(l).expect("a record")).collect();
+    assert_eq!(back, everything());
+    assert!(page.text().starts_with("{\"format\":1,\"seq\":1,"));
+}
+
+#[test]
+fn every_kind_of_event_is_in_the_transcript() {
+    let kinds: std::collections::BTreeSet<String> = everything()
+        .iter()
+        .map(|r| serde_json::to_value(&r.event).expect("events serialise")["type"].as_str().unwrap_or("?").to_string())
+        .collect();
+    assert_eq!(kinds.len(), 27, "{kinds:?}");
+}
+
+#[test]
+fn a_dry_run_prints_every_look_command_and_undo() {
+    let looks = seen();
+    golden("dry-80.txt", &text(Some(&looks), Style::still(80, false)));
+    golden("dry-40.txt", &text(Some(&looks), Style::still(40, false)));
+    golden("dry-80-ascii.txt", &text(Some(&looks), Style::still(80, true)));
+    golden("dry-80-verbose.txt", &text(Some(&looks), Style { verbose: 1, ..Style::still(80, false) }));
+    golden("plan-80.txt", &text(None, Style::still(80, false)));
+    let t = tally(&plan(), Some(&looks));
+    assert_eq!((t.changes, t.passed, t.refused, t.unproven, t.ready()), (5, 5, 0, 1, false), "{t:?}");
+}
+
+#[test]
+fn the_plan_can_be_ticked_off_on_paper() {
+    golden("plan.md", &String::from_utf8(render(&plan(), None, Format::Md, &Style::still(80, false))).expect("UTF-8"));
+}
+
+#[test]
+fn the_plan_as_json_is_the_plan() {
+    let looks = seen();
+    let bytes = render(&plan(), Some(&looks), Format::Json, &Style::still(80, false));
+    let value: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+    let back: hawiz::plan::Plan = serde_json::from_value(value["plan"].clone()).expect("a plan");
+    assert_eq!(back, plan());
+    assert_eq!(value["format"], 1);
+    assert_eq!(value["looks"].as_array().map(Vec::len), Some(9));
+    assert_eq!(value["unreachable"]["xcatmn1"], "no answer on 10.5.106.70:22 in 10s");
+}
+
+#[test]
+fn a_gate_says_what_was_seen_and_what_will_be_done_in_sixteen_lines() {
+    let looks = seen();
+    let plan = plan();
+    let mut out = String::new();
+    for width in [80, 40] {
+        let drawer = Drawer { width, ascii: false };
+        for stage in &plan.stages {
+            let drawn = drawer.gate(&plan, stage, &looks);
+            out.push_str(&format!("##### {} at {width}\n{}\n", stage.id, drawn.short.join("\n")));
+            if width == 80 {
+                assert!(drawn.short.len() <= 16, "{:#?}", drawn.short);
+                out.push_str(&format!("##### v\n{}\n", drawn.view.join("\n")));
+            }
+        }
+    }
+    golden("gate.txt", &out);
+}
+
+#[test]
+fn a_gate_of_very_many_changes_still_shows_the_point_of_no_return() {
+    let mut steps: Vec<_> = (0..100)
+        .map(|i| {
+            let title = format!("Start unit{i}");
+            step("xcatmn2", "p/s/u", Some(("unit", &format!("u{i}"))), &title, change("is", "start", undo("stop")))
+        })
+        .collect();
+    steps.push(step("xcatmn2", "p/s/x", None, "Wipe", change("gone", "wipe", hawiz::plan::Undo::NoReturn("the data is gone".into()))));
+    let plan = bare(vec![stage("p/s", "Many", None, hawiz::plan::Gate::Type("xcatmn2".into()), steps)]);
+    let drawn = Drawer { width: 80, ascii: true }.gate(&plan, &plan.stages[0], &seen());
+    assert_eq!(drawn.short.len(), 16, "{:#?}", drawn.short);
+    assert!(drawn.short.iter().any(|l| l.contains("POINT OF NO RETURN: Wipe: the data is gone")));
+    assert!(drawn.short.iter().any(|l| l.contains("more changes: v shows all")));
+    assert!(drawn.short.iter().any(|l| l.contains("101 changes, 100 of them undoable")));
+}
+
+#[test]
+fn questions_say_what_happened_and_what_stands() {
+    let plan = plan();
+    let looks = seen();
+    let mut out = String::new();
+    for width in [80, 40] {
+        let d = Drawer { width, ascii: false };
+        let start = &plan.stages[2].steps[0];
+        let failed = Failed {
+            step: start,
+            node: "xcatmn2",
+            attempt: 3,
+            code: Some(1),
+            why: "exit 1",
+            output: "one\ntwo\nthree\nfour\nfive\nJob for \u{1b}[31mxcatd.service failed because the control process exited with error code",
+            changed: &["10.5.106.7 added".to_string(), "postgresql started".to_string()],
+        };
+        let mut put = |name: &str, lines: Vec<String>| out.push_str(&format!("##### {name} at {width}\n{}\n", lines.join("\n")));
+        put("failure", d.failure(&failed));
+        put("failure, nothing changed", d.failure(&Failed { changed: &[], code: None, output: "", ..failed }));
+        let mut all: Vec<String> = plan.steps().filter(|s| s.changes()).map(|s| s.instance.clone()).collect();
+        all.reverse();
+        put("undo", d.undo(&plan, &all));
+        put("attest", d.attest(&plan, "xcatmn1", &looks));
+        put("manual", d.manual(&plan.stages[3].steps[0], Some(&looks)));
+        put("overdue", d.overdue(start, "xcatmn2", secs(300), "still\nrunning\n"));
+        put("unknown", d.unknown(start, "xcatmn2", "the node was rebooted in between", Some(&looks)));
+    }
+    golden("questions.txt", &out);
+}
+
+#[test]
+fn a_run_can_be_read_again_later() {
+    let records = everything();
+    golden("show-80.txt", &report::show(&records, &Style::still(80, false)));
+    let summary = report::Summary::of(&records);
+    let lines = summary.lines(&Style::still(80, false), |t| t.naive_utc());
+    assert_eq!(
+        lines,
+        [
+            "✗ 2018-06-24 22:13  20180624-221310-k7q  activate xcatmn2: stuck: an undo failed",
+            "  (exit 10); root (alice) from 10.5.1.9 on pts/3 (RZ2 loses power at 23:00)"
+        ]
+    );
+    let broken_off = report::show(&records[..20], &Style::still(80, false));
+    assert!(broken_off.ends_with("This run has not ended: it still runs, or it was broken off.\n"));
+}
+
+#[test]
+fn a_closed_pipe_stops_nothing() {
+    struct Closed(Arc<Mutex<u32>>);
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            *self.0.lock().expect("no test panics while writing") += 1;
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let tries = Arc::new(Mutex::new(0));
+    let sink = || Sink::new(Closed(tries.clone()));
+    watch(&mut Term::new(sink(), Style::still(80, true)));
+    watch(&mut Plain::new(sink(), |t| t.naive_utc(), 0));
+    watch(&mut Json::new(sink()));
+    assert_eq!(*tries.lock().expect("no test panics while writing"), 3, "one try each, then silence");
+}
+
+#[test]
+fn ten_thousand_steps_are_printed_in_linear_time() {
+    let steps = |n: usize| {
+        let steps = (0..n)
+            .map(|i| {
+                let title = format!("Start the unit of number {i}");
+                step("xcatmn2", &format!("p/s/u{i}"), None, &title, change("systemctl is-active x", "systemctl start x", undo("systemctl stop x")))
+            })
+            .collect();
+        bare(vec![stage("p/s", "Many", None, hawiz::plan::Gate::Ask, steps)])
+    };
+    let looks = seen();
+    let took = |n: usize, format| {
+        let plan = steps(n);
+        let begun = std::time::Instant::now();
+        let out = render(&plan, Some(&looks), format, &Style::still(80, false));
+        assert!(out.len() > n * 50);
+        begun.elapsed()
+    };
+    for format in [Format::Text, Format::Md, Format::Sh, Format::Json] {
+        let (few, many) = (took(1_000, format), took(10_000, format));
+        // Unoptimised and on a busy machine; quadratic work would take a hundred times as long.
+        assert!(many < few * 40 + std::time::Duration::from_millis(200), "{format:?}: {few:?}, then {many:?}");
+    }
+}
