@@ -200,7 +200,9 @@ fn part(out: &mut String, title: &str, text: &Value) {
 
 /// Everything that can be explained, by name.
 pub fn index() -> String {
-    let mut out = String::from("hawiz explain WORD\n\nStep kinds (check.KIND, done.KIND, when.KIND, verify.KIND; run.KIND, undo.KIND)\n");
+    let mut out = String::from(
+        "hawiz explain WORD\n\nStep kinds (check.KIND, done.KIND, when.KIND, verify.KIND; run.KIND, undo.KIND)\n",
+    );
     for (word, about) in kinds() {
         out += &format!("  {word:<20} {about}\n");
     }
@@ -217,25 +219,55 @@ pub fn index() -> String {
 
 /// What errors and the last screen speak of.
 const WORDS: &[(&str, &str)] = &[
-    ("proof", "Every other node of an exclusive system must be proven inactive before the first change, and again right before each exclusive one. Proof is: every check of `inactive` is true there; or a person types the node's name (--attest NODE), for this run and ten minutes. A sign of life beats a word. Silence proves nothing. Nothing overrides a node that was seen active: deactivate it."),
-    ("lock", "One run at a time works on a node; its lock lies in the node's state directory and says who holds it. A run that crashed keeps its lock until `hawiz resume` or `hawiz rollback` of that run. `hawiz unlock NODE --reason TEXT` takes it away; late claims of the old holder then fail."),
-    ("unknown", "A step's outcome is unknown when its record on the node is gone, the node was rebooted in between, or it cannot be reached. hawiz looks before it says so, and never guesses. Look at the node, then `hawiz resume`."),
+    (
+        "proof",
+        "Every other node of an exclusive system must be proven inactive before the first change, and again right before each exclusive one. Proof is: every check of `inactive` is true there; or a person types the node's name (--attest NODE), for this run and ten minutes. A sign of life beats a word. Silence proves nothing. Nothing overrides a node that was seen active: deactivate it.",
+    ),
+    (
+        "lock",
+        "One run at a time works on a node; its lock lies in the node's state directory and says who holds it. A run that crashed keeps its lock until `hawiz resume` or `hawiz rollback` of that run. `hawiz unlock NODE --reason TEXT` takes it away; late claims of the old holder then fail.",
+    ),
+    (
+        "unknown",
+        "A step's outcome is unknown when its record on the node is gone, the node was rebooted in between, or it cannot be reached. hawiz looks before it says so, and never guesses. Look at the node, then `hawiz resume`.",
+    ),
     ("already", "It was so before; nothing was changed, and a roll-back will not touch it."),
-    ("degraded", "The run went through, but a step with on-failure = \"continue\" failed (exit 8). `hawiz show` names it."),
-    ("stuck", "An undo failed during a roll-back (exit 10). The commands that are left were printed: run them by hand, in that order."),
-    ("could-not-look", "A look has four answers: yes, no, unsettled, could not look. Only yes and no decide; could not look (a tool is missing, a deadline, a text not understood) is never taken for no, and nothing is run on it."),
-    ("gate", "A question before a stage. y goes on, n declines, d goes on dry (nothing is changed any more), v shows everything, q stops. A stage that cannot be undone asks for a typed word, which --yes never answers."),
-    ("answers", "Without a terminal every gate must be answered before the first change: --yes for plain ones, --answers FILE for all. hawiz prints the file to fill in, with a digest of each gate's commands; a gate whose commands changed since is refused."),
-    ("unrecorded", "A node whose state directory cannot hold records (no write permission, network file system, tmpfs, no `setsid`) runs steps without claims and lock: after a crash their outcome may be unknown."),
+    (
+        "degraded",
+        "The run went through, but a step with on-failure = \"continue\" failed (exit 8). `hawiz show` names it.",
+    ),
+    (
+        "stuck",
+        "An undo failed during a roll-back (exit 10). The commands that are left were printed: run them by hand, in that order.",
+    ),
+    (
+        "could-not-look",
+        "A look has four answers: yes, no, unsettled, could not look. Only yes and no decide; could not look (a tool is missing, a deadline, a text not understood) is never taken for no, and nothing is run on it.",
+    ),
+    (
+        "gate",
+        "A question before a stage. y goes on, n declines, d goes on dry (nothing is changed any more), v shows everything, q stops. A stage that cannot be undone asks for a typed word, which --yes never answers.",
+    ),
+    (
+        "answers",
+        "Without a terminal every gate must be answered before the first change: --yes for plain ones, --answers FILE for all. hawiz prints the file to fill in, with a digest of each gate's commands; a gate whose commands changed since is refused.",
+    ),
+    (
+        "unrecorded",
+        "A node whose state directory cannot hold records (no write permission, network file system, tmpfs, no `setsid`) runs steps without claims and lock: after a crash their outcome may be unknown.",
+    ),
 ];
 
 /// A step kind, an exit code, or a word of an error.
 pub fn word(word: &str) -> Option<String> {
     if word == "exit-codes" || word == "exit" {
-        let all: Vec<String> = crate::problem::Exit::ALL.iter().map(|e| format!("{:>3}  {}\n", e.code(), e.meaning())).collect();
+        let all: Vec<String> =
+            crate::problem::Exit::ALL.iter().map(|e| format!("{:>3}  {}\n", e.code(), e.meaning())).collect();
         return Some(format!("{}When several apply: 10, 7, 6, 9, 8, 5, 4, 3, 0.\n", all.concat()));
     }
-    if let Some(exit) = crate::problem::Exit::ALL.iter().find(|e| word.trim_start_matches("exit-") == e.code().to_string()) {
+    if let Some(exit) =
+        crate::problem::Exit::ALL.iter().find(|e| word.trim_start_matches("exit-") == e.code().to_string())
+    {
         return Some(format!("exit {}: {}\n", exit.code(), exit.meaning()));
     }
     kind(word).or_else(|| WORDS.iter().find(|(w, _)| *w == word).map(|(w, about)| format!("{w}\n{about}\n")))

@@ -536,7 +536,11 @@ impl Reach for Fleet {
         // A connection that is accepted is a sign of life already; what it says is for the reader.
         let said = stream.read(&mut banner).unwrap_or(0);
         let text = String::from_utf8_lossy(&banner[..said]).lines().next().unwrap_or("").to_string();
-        Some(if text.is_empty() { format!("{address} takes connections on port 22") } else { format!("{address} says `{text}` on port 22") })
+        Some(if text.is_empty() {
+            format!("{address} takes connections on port 22")
+        } else {
+            format!("{address} says `{text}` on port 22")
+        })
     }
 
     fn syslog(&mut self, node: &str, line: &str) {

@@ -131,7 +131,9 @@ fn a_damaged_file_gives_a_tree_or_a_problem_inside_the_file_and_never_a_panic() 
 #[test]
 fn ten_thousand_steps_are_read_in_no_time() {
     use std::fmt::Write;
-    let mut text = String::from("format = 1\ntitle = \"Long\"\n[inputs]\nvip = { kind = \"ip\" }\ndb = { kind = \"choice\", of = [\"a\", \"b\"] }\n");
+    let mut text = String::from(
+        "format = 1\ntitle = \"Long\"\n[inputs]\nvip = { kind = \"ip\" }\ndb = { kind = \"choice\", of = [\"a\", \"b\"] }\n",
+    );
     for stage in 0..100 {
         write!(text, "[[activate]]\nstage = \"Stage {stage}\"\n").expect("a text has room");
         for step in 0..100 {
@@ -185,7 +187,8 @@ fn taplo_accepts_with_the_schema_what_hawiz_reads_and_refuses_what_is_misshapen(
         let (fine, said) = linted(schema, &name, &text);
         assert!(fine, "{name}: {said}");
     }
-    let step = |lines: &str| format!("format = 1\ntitle = \"x\"\n[[activate]]\nstage = \"s\"\n[[activate.step]]\n{lines}\n");
+    let step =
+        |lines: &str| format!("format = 1\ntitle = \"x\"\n[[activate]]\nstage = \"s\"\n[[activate.step]]\n{lines}\n");
     for bad in [
         step("nmae = \"x\"\ncheck.sh = \"true\""),
         step("name = 3\ncheck.sh = \"true\""),
@@ -208,7 +211,12 @@ fn taplo_accepts_with_the_schema_what_hawiz_reads_and_refuses_what_is_misshapen(
         let (fine, _) = linted(&playbook, "bad.toml", &bad);
         assert!(!fine, "taplo accepts {bad}");
     }
-    for bad in ["playbok = \"x\"\n[nodes.a]\nlocal = true\n", "[nodes.a]\nadress = \"x\"\n", "[nodes.a]\nport = 70000\naddress = \"x\"\n", "peers = \"some\"\n[nodes.a]\nlocal = true\n"] {
+    for bad in [
+        "playbok = \"x\"\n[nodes.a]\nlocal = true\n",
+        "[nodes.a]\nadress = \"x\"\n",
+        "[nodes.a]\nport = 70000\naddress = \"x\"\n",
+        "peers = \"some\"\n[nodes.a]\nlocal = true\n",
+    ] {
         let (fine, _) = linted(&site, "bad.toml", bad);
         assert!(!fine, "taplo accepts {bad}");
     }

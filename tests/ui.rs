@@ -184,7 +184,13 @@ fn a_gate_of_very_many_changes_still_shows_the_point_of_no_return() {
             step("xcatmn2", "p/s/u", Some(("unit", &format!("u{i}"))), &title, change("is", "start", undo("stop")))
         })
         .collect();
-    steps.push(step("xcatmn2", "p/s/x", None, "Wipe", change("gone", "wipe", hawiz::plan::Undo::NoReturn("the data is gone".into()))));
+    steps.push(step(
+        "xcatmn2",
+        "p/s/x",
+        None,
+        "Wipe",
+        change("gone", "wipe", hawiz::plan::Undo::NoReturn("the data is gone".into())),
+    ));
     let plan = bare(vec![stage("p/s", "Many", None, hawiz::plan::Gate::Type("xcatmn2".into()), steps)]);
     let drawn = Drawer { width: 80, ascii: true }.gate(&plan, &plan.stages[0], &seen());
     assert_eq!(drawn.short.len(), 16, "{:#?}", drawn.short);
@@ -210,7 +216,8 @@ fn questions_say_what_happened_and_what_stands() {
             output: "one\ntwo\nthree\nfour\nfive\nJob for \u{1b}[31mxcatd.service failed because the control process exited with error code",
             changed: &["10.5.106.7 added".to_string(), "postgresql started".to_string()],
         };
-        let mut put = |name: &str, lines: Vec<String>| out.push_str(&format!("##### {name} at {width}\n{}\n", lines.join("\n")));
+        let mut put =
+            |name: &str, lines: Vec<String>| out.push_str(&format!("##### {name} at {width}\n{}\n", lines.join("\n")));
         put("failure", d.failure(&failed));
         put("failure, nothing changed", d.failure(&Failed { changed: &[], code: None, output: "", ..failed }));
         let mut all: Vec<String> = plan.steps().filter(|s| s.changes()).map(|s| s.instance.clone()).collect();
@@ -267,7 +274,13 @@ fn ten_thousand_steps_are_printed_in_linear_time() {
         let steps = (0..n)
             .map(|i| {
                 let title = format!("Start the unit of number {i}");
-                step("xcatmn2", &format!("p/s/u{i}"), None, &title, change("systemctl is-active x", "systemctl start x", undo("systemctl stop x")))
+                step(
+                    "xcatmn2",
+                    &format!("p/s/u{i}"),
+                    None,
+                    &title,
+                    change("systemctl is-active x", "systemctl start x", undo("systemctl stop x")),
+                )
             })
             .collect();
         bare(vec![stage("p/s", "Many", None, hawiz::plan::Gate::Ask, steps)])

@@ -56,11 +56,15 @@ const STOP: &str = "Stop the services";
 /// All of them, by name.
 pub fn scenarios() -> Vec<Value> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/xcat/scenarios");
-    let mut files: Vec<_> = std::fs::read_dir(folder).expect("the scenarios are in the tree").flatten().map(|e| e.path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).expect("the scenarios are in the tree").flatten().map(|e| e.path()).collect();
     files.sort();
     files
         .iter()
-        .map(|f| serde_json::from_slice(&std::fs::read(f).expect("readable")).unwrap_or_else(|e| panic!("{}: {e}", f.display())))
+        .map(|f| {
+            serde_json::from_slice(&std::fs::read(f).expect("readable"))
+                .unwrap_or_else(|e| panic!("{}: {e}", f.display()))
+        })
         .collect()
 }
 
@@ -246,7 +250,8 @@ fn story(name: &str, bad: &[String], ran: &Ran, world: &World) -> String {
         lines[lines.len().saturating_sub(n)..].iter().map(|l| format!("  | {l}\n")).collect::<String>()
     };
     let _ = write!(out, "  stdout:\n{}  screen:\n{}", tail(&ran.stdout, 12), tail(&ran.screen, 40));
-    let changes: Vec<String> = changes(&world.read("/stub/trace")).iter().map(|(h, c)| format!("  > {h}: {c}\n")).collect();
+    let changes: Vec<String> =
+        changes(&world.read("/stub/trace")).iter().map(|(h, c)| format!("  > {h}: {c}\n")).collect();
     let _ = write!(out, "  changes:\n{}  kept: {}\n", changes.concat(), world.dest.display());
     out
 }
@@ -346,7 +351,8 @@ fn changes(trace: &str) -> Vec<judge::Seen> {
     let change = |command: &str| {
         let words: Vec<&str> = command.split_whitespace().collect();
         match words[0] {
-            "systemctl" => ["start", "stop", "restart", "enable", "disable", "mask", "unmask"].contains(words.get(1).unwrap_or(&"")),
+            "systemctl" => ["start", "stop", "restart", "enable", "disable", "mask", "unmask"]
+                .contains(words.get(1).unwrap_or(&"")),
             "ip" => words.iter().any(|w| ["add", "del", "replace"].contains(w)),
             "arping" => words.iter().any(|w| ["-U", "-A"].contains(w)),
             "hostname" | "hostnamectl" => words.len() > 1,
@@ -377,14 +383,20 @@ fn after_an_activation_that_took_the_other_nodes_name_status_and_deactivate_stil
     let patience = Duration::from_secs(100);
     let hawiz = |args: &str| {
         // The world is entered anew each time, and its host name with it.
-        let line = format!("hostname \"$(cat /stub/state/xcatmn2/hostname 2>/dev/null || echo xcatmn2)\"; exec /opt/hawiz/hawiz {args}");
+        let line = format!(
+            "hostname \"$(cat /stub/state/xcatmn2/hostname 2>/dev/null || echo xcatmn2)\"; exec /opt/hawiz/hawiz {args}"
+        );
         let ran = world.run(&["sh", "-c", &line], patience, End::Terminate);
         (ran.code, ran.stdout + &ran.screen)
     };
 
     let (code, said) = hawiz("activate --yes");
     assert_eq!(code, Some(0), "activate\n{said}");
-    assert_eq!(world.read("/stub/state/xcatmn2/hostname"), "xcatmn1\n", "the node answers to the virtual IP's name\n{said}");
+    assert_eq!(
+        world.read("/stub/state/xcatmn2/hostname"),
+        "xcatmn1\n",
+        "the node answers to the virtual IP's name\n{said}"
+    );
 
     world.clear_trace();
     let (code, said) = hawiz("status");
@@ -396,7 +408,9 @@ fn after_an_activation_that_took_the_other_nodes_name_status_and_deactivate_stil
     assert_eq!(code, Some(0), "deactivate\n{said}");
     let seen = changes(&world.read("/stub/trace"));
     assert!(seen.iter().all(|(host, _)| host == "xcatmn2"), "{seen:?}");
-    for wanted in ["systemctl stop postgresql", "systemctl stop xcatd", "ip addr del 10.5.106.7/8 dev eth0", "hostname xcatmn2"] {
+    for wanted in
+        ["systemctl stop postgresql", "systemctl stop xcatd", "ip addr del 10.5.106.7/8 dev eth0", "hostname xcatmn2"]
+    {
         assert!(seen.iter().any(|(_, c)| c == wanted), "{wanted}: {seen:?}\n{said}");
     }
     assert_eq!(world.read("/stub/state/xcatmn2/hostname"), "xcatmn2\n", "it has its own name again");

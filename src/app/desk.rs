@@ -93,7 +93,9 @@ impl Person {
         let node_of = |s: &crate::plan::Step| match &s.place {
             crate::plan::Place::Node(n) => n.clone(),
             crate::plan::Place::Here => "here".into(),
-            crate::plan::Place::Role(k) | crate::plan::Place::OneOf { key: k, .. } => screen.looks.values.get(k).map(|v| v.lossy()).unwrap_or_default(),
+            crate::plan::Place::Role(k) | crate::plan::Place::OneOf { key: k, .. } => {
+                screen.looks.values.get(k).map(|v| v.lossy()).unwrap_or_default()
+            }
         };
         match &mut q {
             Question::Gate { stage, lines, view, .. } => {
@@ -107,7 +109,15 @@ impl Person {
                     let why = lines.first().cloned().unwrap_or_default();
                     let shown = if output.is_empty() { lines[1..].join("\n") } else { output.clone() };
                     let (attempt, code) = screen.failed;
-                    *lines = self.drawer.failure(&Failed { step: s, node: &node_of(s), attempt, code, why: &why, output: &shown, changed: &screen.changed });
+                    *lines = self.drawer.failure(&Failed {
+                        step: s,
+                        node: &node_of(s),
+                        attempt,
+                        code,
+                        why: &why,
+                        output: &shown,
+                        changed: &screen.changed,
+                    });
                 }
             }
             Question::Manual { step, lines, .. } => {

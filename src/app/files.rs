@@ -55,13 +55,17 @@ pub(super) fn read(common: &Common, procedure: &str, set: &Set) -> Result<Read, 
         None => here.clone(),
     };
     let request = Request { procedure: procedure.into(), target, here, sets: sets.collect(), sources };
-    let made = resolve::resolve(&pb, &site, &request, Files { playbook: playbook_index, site: site_index }, &mut problems);
+    let made =
+        resolve::resolve(&pb, &site, &request, Files { playbook: playbook_index, site: site_index }, &mut problems);
     let Some(plan) = made.filter(|_| problems.is_empty()) else { return Err(problems.into()) };
     if let Some(wanted) = &answers.plan
         && wanted.value != plan.digest
     {
-        return Err(Fatal::new(Exit::Usage, format!("the answers are for plan `{}`, but this is plan `{}`", wanted.value, plan.digest))
-            .hint("look at the plan again and write the answers anew"));
+        return Err(Fatal::new(
+            Exit::Usage,
+            format!("the answers are for plan `{}`, but this is plan `{}`", wanted.value, plan.digest),
+        )
+        .hint("look at the plan again and write the answers anew"));
     }
     Ok(Read { plan, answers, folder: site.folder.clone() })
 }
@@ -96,7 +100,8 @@ fn source(what: &str, path: &Path, text: &str) -> plan::Source {
 
 /// Reads a file that will decide what runs; as root, one that others can write (or whose folder they can) is refused.
 fn file(path: &Path, what: &str) -> Result<String, Fatal> {
-    let text = std::fs::read(path).map_err(|e| Fatal::new(Exit::Usage, format!("{}: cannot read this {what}: {e}", path.display())))?;
+    let text = std::fs::read(path)
+        .map_err(|e| Fatal::new(Exit::Usage, format!("{}: cannot read this {what}: {e}", path.display())))?;
     if rustix::process::geteuid().is_root() {
         trusted(path, what)?;
     }
@@ -115,7 +120,11 @@ fn trusted(path: &Path, what: &str) -> Result<(), Fatal> {
         let sticky = is_folder && meta.mode() & 0o1000 != 0;
         let others = meta.mode() & 0o022 != 0 && !sticky && !(meta.mode() & 0o022 == 0o020 && meta.gid() == 0);
         if others || meta.uid() != 0 {
-            let whose = if meta.uid() == 0 { "others can write it".to_string() } else { format!("it belongs to uid {}, not to root", meta.uid()) };
+            let whose = if meta.uid() == 0 {
+                "others can write it".to_string()
+            } else {
+                format!("it belongs to uid {}, not to root", meta.uid())
+            };
             let which = if is_folder { format!("the folder `{}`", p.display()) } else { format!("`{}`", p.display()) };
             return Err(Fatal::new(Exit::Usage, format!("{which} of this {what} is not to be trusted: {whose}"))
                 .hint(format!("chown root:root and chmod go-w {}", p.display())));
@@ -168,18 +177,26 @@ fn playbook_text(name: &str, folder: &Path) -> Result<(String, String), Fatal> {
         Some((n, text)) => Ok((format!("{n}.toml (in hawiz)"), text.to_string())),
         None => {
             let known: Vec<String> = names(folder).into_iter().map(|(n, _)| n).collect();
-            let hint = did_you_mean(name, known.iter().map(String::as_str)).unwrap_or_else(|| format!("known: {}", known.join(", ")));
+            let hint = did_you_mean(name, known.iter().map(String::as_str))
+                .unwrap_or_else(|| format!("known: {}", known.join(", ")));
             Err(Fatal::new(Exit::Usage, format!("there is no playbook `{name}`")).hint(hint))
         }
     }
 }
 
-fn playbook(common: &Common, site: &Site, site_index: usize, problems: &mut Problems, sources: &mut Vec<plan::Source>) -> Parsed<Playbook> {
+fn playbook(
+    common: &Common,
+    site: &Site,
+    site_index: usize,
+    problems: &mut Problems,
+    sources: &mut Vec<plan::Source>,
+) -> Parsed<Playbook> {
     let name = match (&common.playbook, &site.playbook) {
         (Some(name), _) => name.clone(),
         (None, Some(name)) => name.value.clone(),
         (None, None) => {
-            let mut p = crate::problem::Problem::new("the site file names no playbook").hint("add `playbook = \"xcat\"`, or give --playbook");
+            let mut p = crate::problem::Problem::new("the site file names no playbook")
+                .hint("add `playbook = \"xcat\"`, or give --playbook");
             p.file = site_index;
             problems.push(p);
             return Ok((None, 0));
@@ -222,7 +239,8 @@ fn names(folder: &Path) -> Vec<(String, String)> {
 pub(super) fn playbooks(_common: &Common) -> Done {
     for (name, place) in names(Path::new(".")) {
         let text = playbook_text(&name, Path::new(".")).map(|t| t.1).unwrap_or_default();
-        let title = Playbook::parse(&name, &text, &mut Problems::default()).map_or("(has mistakes: hawiz validate)".into(), |p| p.0.title);
+        let title = Playbook::parse(&name, &text, &mut Problems::default())
+            .map_or("(has mistakes: hawiz validate)".into(), |p| p.0.title);
         say(&format!("{name:<16} {title}  ({place})\n"));
     }
     Ok(Exit::Ok)
@@ -267,7 +285,14 @@ fn warn(name: &str, text: &str, warnings: Vec<crate::problem::Problem>) {
     if !warnings.is_empty() {
         let mut all = Problems::default();
         all.file(name, text);
-        all.list = warnings.into_iter().map(|mut p| { p.file = 0; p.message = format!("warning: {}", p.message); p }).collect();
+        all.list = warnings
+            .into_iter()
+            .map(|mut p| {
+                p.file = 0;
+                p.message = format!("warning: {}", p.message);
+                p
+            })
+            .collect();
         eprint!("{all}");
     }
 }
@@ -302,8 +327,15 @@ fn validate_site(common: &Common) -> Done {
     let mut made = 0;
     for (name, _) in pb.procedures.iter().filter(|(n, _)| !matches!(n.as_str(), "inactive" | "fence" | "failover")) {
         let mut mine = Problems { files: problems.files.clone(), list: Vec::new() };
-        let request = Request { procedure: name.value.clone(), target: here.clone().or(first.clone()), here: here.clone(), ..Request::default() };
-        if resolve::resolve(&pb, &site, &request, Files { playbook: playbook_index, site: site_index }, &mut mine).is_some() {
+        let request = Request {
+            procedure: name.value.clone(),
+            target: here.clone().or(first.clone()),
+            here: here.clone(),
+            ..Request::default()
+        };
+        if resolve::resolve(&pb, &site, &request, Files { playbook: playbook_index, site: site_index }, &mut mine)
+            .is_some()
+        {
             made += 1;
         }
         for p in mine.list {

@@ -46,7 +46,8 @@ fn looks(survey: &Survey, fleet: &mut dyn Reach, plan: &Plan) -> Looks {
         looks.proofs.insert(node.clone(), (proven.clone(), Some(now)));
     }
     for node in &plan.nodes {
-        let changes = plan.steps().any(|s| s.changes() && matches!(&s.place, crate::plan::Place::Node(n) if *n == node.name));
+        let changes =
+            plan.steps().any(|s| s.changes() && matches!(&s.place, crate::plan::Place::Node(n) if *n == node.name));
         if changes
             && let Ok(g) = fleet.greet(&node.name)
             && let Some(why) = g.unrecorded
@@ -65,7 +66,9 @@ fn refusals(plan: &Plan, survey: &Survey) -> Vec<String> {
             match proven {
                 Proven::LookedAt | Proven::Attested => {}
                 Proven::Active(why) => out.insert(0, format!("{node} is not inactive: {why}")),
-                Proven::CannotTell(why) | Proven::Alive(why) => out.insert(0, format!("{node} is not proven inactive: {why}")),
+                Proven::CannotTell(why) | Proven::Alive(why) => {
+                    out.insert(0, format!("{node} is not proven inactive: {why}"))
+                }
             }
         }
     }
@@ -111,7 +114,8 @@ pub(super) fn dry_run(common: &Common, read: Read, offline: bool, how: Option<Fo
 /// A node that another run holds now.
 fn held(plan: &Plan, fleet: &mut crate::session::Fleet) -> Option<String> {
     for node in &plan.nodes {
-        let changes = plan.steps().any(|s| s.changes() && matches!(&s.place, crate::plan::Place::Node(n) if *n == node.name));
+        let changes =
+            plan.steps().any(|s| s.changes() && matches!(&s.place, crate::plan::Place::Node(n) if *n == node.name));
         if changes && let Some(holder) = fleet.holder(&node.name) {
             return Some(format!("{} is held by another run: {holder}", node.name));
         }
@@ -134,7 +138,10 @@ pub(super) fn check(common: &Common, procedure: &str, set: &Set) -> Done {
         say(&matrix(plan, &survey, &Style::stdout(colour(common), verbosity(common))));
     }
     let refused = refusals(plan, &survey);
-    let unreached = survey.unreachable.iter().any(|(n, _)| plan.steps().any(|s| matches!(&s.place, crate::plan::Place::Node(m) if m == n)));
+    let unreached = survey
+        .unreachable
+        .iter()
+        .any(|(n, _)| plan.steps().any(|s| matches!(&s.place, crate::plan::Place::Node(m) if m == n)));
     let ready = refused.is_empty() && !unreached;
     for r in &refused {
         say(&format!("not ready: {r}\n"));
@@ -155,19 +162,29 @@ fn matrix(plan: &Plan, survey: &Survey, style: &Style) -> String {
     for stage in &plan.stages {
         out.push_str(&format!("\n{}\n", stage.title));
         for step in &stage.steps {
-            let looks: Vec<_> = survey.looks.iter().filter(|l| l.step == step.instance && l.purpose != crate::event::Purpose::When).collect();
+            let looks: Vec<_> = survey
+                .looks
+                .iter()
+                .filter(|l| l.step == step.instance && l.purpose != crate::event::Purpose::When)
+                .collect();
             let title = step.title.shown();
             match (looks.as_slice(), &step.what) {
                 ([], _) => out.push_str(&format!("  {} {title}\n", m.not_yet)),
                 ([one], _) => {
                     let word = if matches!(step.what, What::Check(_)) { "" } else { "already: " };
-                    out.push_str(&format!("  {} {word}{title}  {}\n", mark(one.answer), ui::escape::line(&one.evidence)));
+                    out.push_str(&format!(
+                        "  {} {word}{title}  {}\n",
+                        mark(one.answer),
+                        ui::escape::line(&one.evidence)
+                    ));
                 }
                 (many, _) => {
                     let row: Vec<String> = many.iter().map(|l| format!("{} {}", l.node, mark(l.answer))).collect();
                     out.push_str(&format!("  {title:<40}  {}\n", row.join("  ")));
                     if style.verbose > 0 {
-                        many.iter().for_each(|l| out.push_str(&format!("      {}: {}\n", l.node, ui::escape::line(&l.evidence))));
+                        many.iter().for_each(|l| {
+                            out.push_str(&format!("      {}: {}\n", l.node, ui::escape::line(&l.evidence)))
+                        });
                     }
                 }
             }
@@ -196,8 +213,14 @@ pub(super) fn status(common: &Common, set: &Set) -> Done {
             for (node, proven) in &survey.proof {
                 let line = match proven {
                     Proven::LookedAt => format!("  {} {node}  inactive", m.not_yet),
-                    Proven::Active(why) => format!("  {} {node}  active: {}", style.paint(ui::Ink::Good, m.yes), ui::escape::line(why)),
-                    other => format!("  {} {node}  {}", style.paint(ui::Ink::Doubt, m.doubt), ui::escape::line(&ui::plain::proven(other))),
+                    Proven::Active(why) => {
+                        format!("  {} {node}  active: {}", style.paint(ui::Ink::Good, m.yes), ui::escape::line(why))
+                    }
+                    other => format!(
+                        "  {} {node}  {}",
+                        style.paint(ui::Ink::Doubt, m.doubt),
+                        ui::escape::line(&ui::plain::proven(other))
+                    ),
                 };
                 say(&format!("{line}\n"));
             }
@@ -205,12 +228,21 @@ pub(super) fn status(common: &Common, set: &Set) -> Done {
     }
     locks(plan, &mut fleet);
     if plan.exclusive {
-        let active: Vec<&str> = survey.proof.iter().filter(|(_, p)| matches!(p, Proven::Active(_))).map(|(n, _)| n.as_str()).collect();
-        let open: Vec<&str> = survey.proof.iter().filter(|(_, p)| matches!(p, Proven::CannotTell(_) | Proven::Alive(_))).map(|(n, _)| n.as_str()).collect();
+        let active: Vec<&str> =
+            survey.proof.iter().filter(|(_, p)| matches!(p, Proven::Active(_))).map(|(n, _)| n.as_str()).collect();
+        let open: Vec<&str> = survey
+            .proof
+            .iter()
+            .filter(|(_, p)| matches!(p, Proven::CannotTell(_) | Proven::Alive(_)))
+            .map(|(n, _)| n.as_str())
+            .collect();
         let (text, exit) = match (active.as_slice(), open.as_slice()) {
             ([one], []) => (format!("{one} is active"), Exit::Ok),
             ([], []) => ("nobody is active".to_string(), Exit::NotReady),
-            ([_, _, ..], _) => (style.paint(ui::Ink::Bad, &format!("SPLIT BRAIN: {} are active", active.join(" and "))), Exit::NotReady),
+            ([_, _, ..], _) => (
+                style.paint(ui::Ink::Bad, &format!("SPLIT BRAIN: {} are active", active.join(" and "))),
+                Exit::NotReady,
+            ),
             ([one], open) => (format!("{one} is active; cannot tell about {}", open.join(", ")), Exit::Unknown),
             ([], open) => (format!("cannot tell about {}", open.join(", ")), Exit::Unknown),
         };

@@ -72,8 +72,10 @@ fn dispatch(cli: Cli) -> Done {
 fn explain(word: Option<&str>) -> Done {
     let text = match word {
         None => crate::explain::index(),
-        Some(word) => crate::explain::word(word)
-            .ok_or_else(|| Fatal::new(Exit::Usage, format!("`{word}` is nothing that can be explained")).hint(crate::explain::hint(word)))?,
+        Some(word) => crate::explain::word(word).ok_or_else(|| {
+            Fatal::new(Exit::Usage, format!("`{word}` is nothing that can be explained"))
+                .hint(crate::explain::hint(word))
+        })?,
     };
     say(&text);
     Ok(Exit::Ok)

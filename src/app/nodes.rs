@@ -12,7 +12,9 @@ pub(super) fn here(site: &Site) -> Option<String> {
         return Some(name.value.clone());
     }
     let own = addresses();
-    site.nodes.iter().find(|(_, n)| n.via.is_none() && n.address.as_ref().is_some_and(|a| own.iter().any(|o| *o == a.value)))
+    site.nodes
+        .iter()
+        .find(|(_, n)| n.via.is_none() && n.address.as_ref().is_some_and(|a| own.iter().any(|o| *o == a.value)))
         .map(|(name, _)| name.value.clone())
 }
 

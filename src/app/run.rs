@@ -50,7 +50,18 @@ pub(super) fn procedure(common: &Common, name: &str, go: &Go) -> Done {
     let run = journal::new_run_id(name, plan.target.as_deref(), chrono::Utc::now());
     let mut journal = Journal::create(&state, plan, &run, &who)?;
     journal.reserve(reserve(plan))?;
-    let mut at = Sitting::new(common, plan.clone(), journal, Rc::clone(&signals), &who, interactive, &go.answer, read.answers.clone(), &read.folder, &state)?;
+    let mut at = Sitting::new(
+        common,
+        plan.clone(),
+        journal,
+        Rc::clone(&signals),
+        &who,
+        interactive,
+        &go.answer,
+        read.answers.clone(),
+        &read.folder,
+        &state,
+    )?;
     let started = started(plan, &run, go.comment.clone());
     at.begin(started)?;
     Ok(at.work(Way::Run).exit)
@@ -93,7 +104,8 @@ fn unattended(plan: &Plan, given: &Answers, yes: bool, _name: &str) -> Result<()
         missing.join("\n  "),
         answers::skeleton(plan)
     );
-    Err(Fatal::new(Exit::NotReady, text.trim_end()).hint("`--yes` answers plain gates; the others need an answers file"))
+    Err(Fatal::new(Exit::NotReady, text.trim_end())
+        .hint("`--yes` answers plain gates; the others need an answers file"))
 }
 
 /// hawiz's own records, and the nodes', may not lie below what the plan mounts, unmounts, links or copies.
@@ -107,15 +119,21 @@ fn apart(plan: &Plan, state: &Path) -> Result<(), Fatal> {
     };
     let mut mine: Vec<(String, PathBuf)> = vec![("hawiz's state directory".into(), state.to_path_buf())];
     for n in &plan.nodes {
-        mine.push((format!("the state directory of node `{}`", n.name), PathBuf::from(n.state.clone().unwrap_or_else(|| "/var/lib/hawiz".into()))));
+        mine.push((
+            format!("the state directory of node `{}`", n.name),
+            PathBuf::from(n.state.clone().unwrap_or_else(|| "/var/lib/hawiz".into())),
+        ));
     }
     for path in &plan.paths {
         let path = PathBuf::from(path.lossy());
         for (what, dir) in &mine {
             let below = |a: &Path, b: &Path| a.starts_with(b) && b != Path::new("/");
             if below(dir, &path) || below(&real(dir), &real(&path)) {
-                return Err(Fatal::new(Exit::Usage, format!("{what}, `{}`, lies below `{}`, which this plan moves", dir.display(), path.display()))
-                    .hint("name another with --state-dir, or `state` of the node in the site file"));
+                return Err(Fatal::new(
+                    Exit::Usage,
+                    format!("{what}, `{}`, lies below `{}`, which this plan moves", dir.display(), path.display()),
+                )
+                .hint("name another with --state-dir, or `state` of the node in the site file"));
             }
         }
     }
@@ -131,7 +149,8 @@ fn marker() -> String {
     let mut bytes = [0u8; 8];
     let filled = std::fs::File::open("/dev/urandom").and_then(|mut f| std::io::Read::read_exact(&mut f, &mut bytes));
     if filled.is_err() {
-        bytes = (chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default() as u64 ^ u64::from(std::process::id())).to_le_bytes();
+        bytes = (chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default() as u64 ^ u64::from(std::process::id()))
+            .to_le_bytes();
     }
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
@@ -188,7 +207,13 @@ impl Sitting {
             let terminal = Terminal::new(wake, signalled, stderr.colours)
                 .map_err(|e| Fatal::new(Exit::Internal, format!("cannot ask on this terminal: {e}")))?;
             let drawer = Drawer { width: stderr.width, ascii: stderr.ascii };
-            person = Some(Person { terminal, screen: Rc::clone(&screen), plan: Rc::clone(&plan), drawer, signals: Rc::clone(&signals) });
+            person = Some(Person {
+                terminal,
+                screen: Rc::clone(&screen),
+                plan: Rc::clone(&plan),
+                drawer,
+                signals: Rc::clone(&signals),
+            });
         }
         let mut secrets = BTreeMap::new();
         for s in &plan.secrets {
@@ -200,8 +225,11 @@ impl Sitting {
                         _ => Err(Fatal::new(Exit::Declined, format!("the secret `{}` was not given", s.name))),
                     }
                 }
-                None => Err(Fatal::new(Exit::NotReady, format!("the secret `{}` has no source, and nobody is there to ask", s.name))
-                    .hint(format!("set `${}`, or name a command in the site's `[secrets]`", secret::env_name(&s.name)))),
+                None => Err(Fatal::new(
+                    Exit::NotReady,
+                    format!("the secret `{}` has no source, and nobody is there to ask", s.name),
+                )
+                .hint(format!("set `${}`, or name a command in the site's `[secrets]`", secret::env_name(&s.name)))),
             };
             let got = secret::get(s, |n| std::env::var_os(n), ask)?;
             secrets.insert(s.name.clone(), Value::new(got.expose()));
@@ -211,14 +239,31 @@ impl Sitting {
         let settings = Settings {
             holder: who.to_string(),
             attest: answer.attest.clone(),
-            overrides: answer.overrides.iter().filter_map(|o| o.split_once('=')).map(|(s, r)| (s.to_string(), r.to_string())).collect(),
+            overrides: answer
+                .overrides
+                .iter()
+                .filter_map(|o| o.split_once('='))
+                .map(|(s, r)| (s.to_string(), r.to_string()))
+                .collect(),
             probe: PROBE,
         };
-        if let Some(bad) = answer.overrides.iter().find(|o| o.split_once('=').is_none_or(|(_, r)| r.trim().is_empty())) {
+        if let Some(bad) = answer.overrides.iter().find(|o| o.split_once('=').is_none_or(|(_, r)| r.trim().is_empty()))
+        {
             return Err(Fatal::new(Exit::Usage, format!("`--override {bad}` is not STEP=REASON")));
         }
         let desk = Desk { journal, screen, who: who.to_string(), masker };
-        Ok(Sitting { plan, desk, person, signals, answer: answer.clone(), answers: given, secrets, fleet, settings, history: History::default() })
+        Ok(Sitting {
+            plan,
+            desk,
+            person,
+            signals,
+            answer: answer.clone(),
+            answers: given,
+            secrets,
+            fleet,
+            settings,
+            history: History::default(),
+        })
     }
 
     /// Records how this sitting begins.
@@ -248,7 +293,17 @@ impl Sitting {
         let plan = Rc::clone(&self.plan);
         let person = self.person.as_mut().map(|p| p as &mut dyn Prompter);
         let mut prompter = Scripted { answers: self.answers, yes: self.answer.yes, person };
-        let engine = Engine::new(&plan, self.history, &mut self.fleet, &mut prompter, &mut self.desk, &clock, signals, &self.secrets, self.settings);
+        let engine = Engine::new(
+            &plan,
+            self.history,
+            &mut self.fleet,
+            &mut prompter,
+            &mut self.desk,
+            &clock,
+            signals,
+            &self.secrets,
+            self.settings,
+        );
         let ending = match way {
             Way::Run => engine.run(),
             Way::RollBack => engine.roll_back(),

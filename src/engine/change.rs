@@ -67,7 +67,10 @@ impl Engine<'_> {
         let outcome = match &step.what {
             What::Change(c) if c.tty => {
                 let manual = Manual {
-                    text: crate::shell::Word::literal(format!("run this yourself on {node}, it needs a terminal:\n{}", String::from_utf8_lossy(&c.run.source()))),
+                    text: crate::shell::Word::literal(format!(
+                        "run this yourself on {node}, it needs a terminal:\n{}",
+                        String::from_utf8_lossy(&c.run.source())
+                    )),
                     done: c.done.clone(),
                     verify: c.verify.first().cloned(),
                     undo: c.undo.clone(),
@@ -97,7 +100,8 @@ impl Engine<'_> {
         let mut within = step.within;
         // An attempt of an earlier sitting whose end is not recorded: the node knows.
         let mut earlier = self.history.steps.get(&step.instance).and_then(|s| s.open()).cloned();
-        let mut last_before = self.history.steps.get(&step.instance).and_then(|s| s.intents.first()).and_then(|i| i.before.clone());
+        let mut last_before =
+            self.history.steps.get(&step.instance).and_then(|s| s.intents.first()).and_then(|i| i.before.clone());
         loop {
             let ours = self.history.steps.get(&step.instance).is_some_and(|s| !s.intents.is_empty());
             let attempt = if let Some(intent) = earlier.take() {
@@ -107,7 +111,9 @@ impl Engine<'_> {
                 if let Some(done) = &change.done {
                     let seen = self.look_until(step, node, done, Purpose::Before, Duration::ZERO)?;
                     match seen.answer {
-                        Answer::Yes if seen.nothing_to_do => return Ok(End::of(Outcome::Skipped(evidence(&seen.reply)))),
+                        Answer::Yes if seen.nothing_to_do => {
+                            return Ok(End::of(Outcome::Skipped(evidence(&seen.reply))));
+                        }
                         Answer::Yes if ours => return self.verified(step, change, node, within, None, String::new()),
                         Answer::Yes => {
                             if let Err(why) = self.capture(step, &seen.reply.out, node, false)? {
@@ -117,7 +123,8 @@ impl Engine<'_> {
                         }
                         Answer::No => {}
                         Answer::Unsettled | Answer::CouldNotLook => {
-                            let failed = Failure { why: format!("nothing was run: {}", unsure(&seen)), ..Failure::default() };
+                            let failed =
+                                Failure { why: format!("nothing was run: {}", unsure(&seen)), ..Failure::default() };
                             match self.judge(step, node, failed, &mut tries_left, &mut within, false)? {
                                 Judged::Again => continue,
                                 Judged::Look => continue,
@@ -144,7 +151,15 @@ impl Engine<'_> {
                 let number = self.history.steps.get(&step.instance).map_or(0, |s| s.intents.len() as u32) + 1;
                 let was = before.as_ref().map(|b| b.1);
                 let title = self.title(step);
-                self.record(Event::StepIntent { step: step.instance.clone(), title, node: node.into(), attempt: number, claim: Some(claim.clone()), before: last_before.clone(), was })?;
+                self.record(Event::StepIntent {
+                    step: step.instance.clone(),
+                    title,
+                    node: node.into(),
+                    attempt: number,
+                    claim: Some(claim.clone()),
+                    before: last_before.clone(),
+                    was,
+                })?;
                 self.execute(step, node, &claim, &sent, step.deadline)?
             };
             let tail = attempt.tail();
@@ -164,8 +179,16 @@ impl Engine<'_> {
                         }
                     }
                 }
-                Ran::Exit(code) => Failure { why: format!("exit {code}"), code: Some(code), tail, output, final_: code == NO_RETRY && change.kind != "sh" },
-                Ran::Never(why) => Failure { why: format!("it was not started: {why}"), code: None, tail, output, final_: false },
+                Ran::Exit(code) => Failure {
+                    why: format!("exit {code}"),
+                    code: Some(code),
+                    tail,
+                    output,
+                    final_: code == NO_RETRY && change.kind != "sh",
+                },
+                Ran::Never(why) => {
+                    Failure { why: format!("it was not started: {why}"), code: None, tail, output, final_: false }
+                }
                 Ran::Broken(why, truth) => {
                     let end = match truth {
                         Truth::Done(code) => format!("exit {code}"),
@@ -176,7 +199,13 @@ impl Engine<'_> {
                     Failure { why: format!("{why} ({end})"), code: None, tail, output, final_: true }
                 }
                 Ran::Unknown(why) => match self.unknown(step, change, node, why.clone(), tail.clone()) {
-                    Ok(End { outcome: Outcome::Failed(_), .. }) => Failure { why: format!("its end is not known ({why}), and it is not so now"), code: None, tail, output, final_: true },
+                    Ok(End { outcome: Outcome::Failed(_), .. }) => Failure {
+                        why: format!("its end is not known ({why}), and it is not so now"),
+                        code: None,
+                        tail,
+                        output,
+                        final_: true,
+                    },
                     other => return other,
                 },
                 Ran::Left(why) => {
@@ -198,18 +227,32 @@ impl Engine<'_> {
     }
 
     /// After a failure: another try, another look, or the end of the step.
-    fn judge(&mut self, step: &Step, node: &str, failed: Failure, tries_left: &mut u32, within: &mut Duration, ran: bool) -> Result<Judged, (Option<End>, Halt)> {
+    fn judge(
+        &mut self,
+        step: &Step,
+        node: &str,
+        failed: Failure,
+        tries_left: &mut u32,
+        within: &mut Duration,
+        ran: bool,
+    ) -> Result<Judged, (Option<End>, Halt)> {
         let of = step.tries;
         *tries_left = tries_left.saturating_sub(1);
         let attempt = of - *tries_left;
         if ran || *tries_left > 0 {
             let event = Event::AttemptFailed {
-                step: step.instance.clone(), node: node.into(), attempt, of,
-                code: failed.code, why: failed.why.clone(), tail: failed.tail.clone(),
+                step: step.instance.clone(),
+                node: node.into(),
+                attempt,
+                of,
+                code: failed.code,
+                why: failed.why.clone(),
+                tail: failed.tail.clone(),
             };
             self.record(event)?;
         }
-        let end = |why: &str| End { outcome: Outcome::Failed(why.to_string()), code: failed.code, tail: failed.tail.clone() };
+        let end =
+            |why: &str| End { outcome: Outcome::Failed(why.to_string()), code: failed.code, tail: failed.tail.clone() };
         if self.pending().is_some() {
             let signal = self.interrupts.name().to_string();
             return Err((Some(end(&failed.why)), Halt::Stopped(format!("stopped by {signal}"))));
@@ -235,16 +278,28 @@ impl Engine<'_> {
                 *within = longer;
                 Ok(Judged::Look)
             }
-            Ok(After::Skip(reason)) => Ok(Judged::End(End { outcome: Outcome::Skipped(reason), code: failed.code, tail: failed.tail.clone() })),
+            Ok(After::Skip(reason)) => {
+                Ok(Judged::End(End { outcome: Outcome::Skipped(reason), code: failed.code, tail: failed.tail.clone() }))
+            }
             Ok(After::GoOn) => Ok(Judged::End(end(&failed.why))),
             Err(halt) => Err((Some(end(&failed.why)), halt)),
         }
     }
 
     /// Looks again after a change: `done` and every `verify` must be true.
-    fn verified(&mut self, step: &Step, change: &Change, node: &str, within: Duration, code: Option<i32>, tail: String) -> Turn {
+    fn verified(
+        &mut self,
+        step: &Step,
+        change: &Change,
+        node: &str,
+        within: Duration,
+        code: Option<i32>,
+        tail: String,
+    ) -> Turn {
         let since = self.clock.now();
-        for (look, purpose) in change.done.iter().map(|l| (l, Purpose::After)).chain(change.verify.iter().map(|l| (l, Purpose::Verify))) {
+        for (look, purpose) in
+            change.done.iter().map(|l| (l, Purpose::After)).chain(change.verify.iter().map(|l| (l, Purpose::Verify)))
+        {
             let left = within.saturating_sub(self.clock.now().saturating_sub(since));
             let seen = self.look_until(step, node, look, purpose, left)?;
             match seen.answer {
@@ -256,7 +311,11 @@ impl Engine<'_> {
                     }
                 }
                 Answer::No => {
-                    let what = if purpose == Purpose::After { "it ran, but it is not so" } else { "it ran, but its verification is false" };
+                    let what = if purpose == Purpose::After {
+                        "it ran, but it is not so"
+                    } else {
+                        "it ran, but its verification is false"
+                    };
                     return Ok(End { outcome: Outcome::Failed(format!("{what}: {}", seen.shown())), code, tail });
                 }
                 _ => return Ok(End { outcome: Outcome::Failed(format!("it ran, but {}", unsure(&seen))), code, tail }),
@@ -309,7 +368,15 @@ impl Engine<'_> {
         }
         let number = self.history.steps.get(&step.instance).map_or(0, |s| s.intents.len() as u32) + 1;
         let title = self.title(step);
-        self.record(Event::StepIntent { step: step.instance.clone(), title, node: node.into(), attempt: number, claim: None, before: None, was: None })?;
+        self.record(Event::StepIntent {
+            step: step.instance.clone(),
+            title,
+            node: node.into(),
+            attempt: number,
+            claim: None,
+            before: None,
+            was: None,
+        })?;
         let mut text = manual.text.clone();
         for part in &mut text.0 {
             if let crate::shell::Part::Name(n) = part
@@ -331,10 +398,22 @@ impl Engine<'_> {
                     }
                 }
                 Said::Again => continue,
-                Said::Stop(why) => return Err((Some(End::of(Outcome::Failed("not confirmed".into()))), Halt::Stopped(why))),
-                _ => return Err((Some(End::of(Outcome::Failed("not confirmed".into()))), Halt::Stopped("not confirmed".into()))),
+                Said::Stop(why) => {
+                    return Err((Some(End::of(Outcome::Failed("not confirmed".into()))), Halt::Stopped(why)));
+                }
+                _ => {
+                    return Err((
+                        Some(End::of(Outcome::Failed("not confirmed".into()))),
+                        Halt::Stopped("not confirmed".into()),
+                    ));
+                }
             }
-            for (look, purpose) in manual.done.iter().map(|l| (l, Purpose::After)).chain(manual.verify.iter().map(|l| (l, Purpose::Verify))) {
+            for (look, purpose) in manual
+                .done
+                .iter()
+                .map(|l| (l, Purpose::After))
+                .chain(manual.verify.iter().map(|l| (l, Purpose::Verify)))
+            {
                 let seen = self.look_until(step, node, look, purpose, step.within)?;
                 if seen.answer != Answer::Yes {
                     let why = format!("confirmed, but it is not so: {}", seen.shown());
@@ -364,7 +443,14 @@ impl Engine<'_> {
     }
 
     /// Starts a recorded command and follows it to its end.
-    pub(super) fn execute(&mut self, step: &Step, node: &str, claim: &Claim, sent: &Sent, deadline: Option<Duration>) -> Go<Attempt> {
+    pub(super) fn execute(
+        &mut self,
+        step: &Step,
+        node: &str,
+        claim: &Claim,
+        sent: &Sent,
+        deadline: Option<Duration>,
+    ) -> Go<Attempt> {
         match self.reach.start(node, claim, sent) {
             Started::Running => self.follow(step, node, claim, deadline),
             Started::Refused(why) => Ok(Attempt { ran: Ran::Never(why), out: Vec::new(), err_tail: Vec::new() }),
@@ -382,7 +468,9 @@ impl Engine<'_> {
     /// The end of an attempt of an earlier sitting.
     fn learn_end(&mut self, step: &Step, node: &str, claim: Option<&Claim>) -> Go<Attempt> {
         let nothing = |ran| Attempt { ran, out: Vec::new(), err_tail: Vec::new() };
-        let Some(claim) = claim else { return Ok(nothing(Ran::Unknown("hawiz ended before this was recorded".into()))) };
+        let Some(claim) = claim else {
+            return Ok(nothing(Ran::Unknown("hawiz ended before this was recorded".into())));
+        };
         match self.truth(step, node, claim, "hawiz ended in this step")? {
             Some(ran @ Ran::Exit(_)) => {
                 let (out, err) = self.reach.output(node, claim).unwrap_or_default();
@@ -406,7 +494,10 @@ impl Engine<'_> {
                 Ok(Truth::Unknown(w)) => return Ok(Some(Ran::Unknown(w))),
                 Err(u) => {
                     if self.clock.now().saturating_sub(since) > LOST || self.pending().is_some() {
-                        return Ok(Some(Ran::Left(format!("cannot reach {node} to learn what became of it: {}", u.why))));
+                        return Ok(Some(Ran::Left(format!(
+                            "cannot reach {node} to learn what became of it: {}",
+                            u.why
+                        ))));
                     }
                     self.reach.forget(node);
                     self.clock.sleep(wait);
@@ -456,8 +547,12 @@ impl Engine<'_> {
                 }
                 Some(Stop::Leave) => {
                     let signal = self.interrupts.name().to_string();
-                    self.record(Event::Interrupted { signal: signal.clone(), then: "leaves at once; the step goes on on its node".into() })?;
-                    attempt.ran = Ran::Left(format!("left by {signal} while `{}` was running on {node}", self.title(step)));
+                    self.record(Event::Interrupted {
+                        signal: signal.clone(),
+                        then: "leaves at once; the step goes on on its node".into(),
+                    })?;
+                    attempt.ran =
+                        Ran::Left(format!("left by {signal} while `{}` was running on {node}", self.title(step)));
                     return Ok(attempt);
                 }
                 None => {}
@@ -472,7 +567,11 @@ impl Engine<'_> {
                 attempt.ran = self.break_off(node, claim, &why)?;
                 return Ok(attempt);
             }
-            let given = self.prompter.ask(&Question::Overdue { step: step.instance.clone(), lines: vec![why.clone()], after: spent });
+            let given = self.prompter.ask(&Question::Overdue {
+                step: step.instance.clone(),
+                lines: vec![why.clone()],
+                after: spent,
+            });
             match given.answer {
                 Said::Choice(Choice::Extend, _) | Said::Yes | Said::Again => since = self.clock.now(),
                 Said::Choice(Choice::EndIt, _) => {

@@ -44,11 +44,17 @@ impl Engine<'_> {
                 Sum::False(why) => why,
                 Sum::CannotTell(why) => format!("cannot tell: {why}"),
             };
-            let failed = Failure { why: why.clone(), tail: seen.iter().map(|(_, s)| s.shown()).collect::<Vec<_>>().join("\n"), ..Failure::default() };
+            let failed = Failure {
+                why: why.clone(),
+                tail: seen.iter().map(|(_, s)| s.shown()).collect::<Vec<_>>().join("\n"),
+                ..Failure::default()
+            };
             match self.after_failure(step, &node, &failed) {
                 Ok(After::Retry) => within = step.within,
                 Ok(After::Look(longer)) => within = longer,
-                Ok(After::Skip(reason)) => return self.finish(step, &node, Outcome::Skipped(reason), 0, None, failed.tail, since),
+                Ok(After::Skip(reason)) => {
+                    return self.finish(step, &node, Outcome::Skipped(reason), 0, None, failed.tail, since);
+                }
                 Ok(After::GoOn) => return self.finish(step, &node, Outcome::Failed(why), 0, None, failed.tail, since),
                 Err(halt) => {
                     self.finish(step, &node, Outcome::Failed(why), 0, None, failed.tail, since)?;
@@ -108,11 +114,16 @@ fn summed(check: &Check, seen: &[(String, Seen)]) -> Sum {
     let (yes, no, all) = (count(Answer::Yes), count(Answer::No), seen.len());
     let unsure = all - yes - no;
     let words = |pick: fn(&Seen) -> bool| -> String {
-        let list: Vec<String> = seen.iter().filter(|(_, s)| pick(s)).map(|(n, s)| if all == 1 { s.shown() } else { format!("{n}: {}", s.shown()) }).collect();
+        let list: Vec<String> = seen
+            .iter()
+            .filter(|(_, s)| pick(s))
+            .map(|(n, s)| if all == 1 { s.shown() } else { format!("{n}: {}", s.shown()) })
+            .collect();
         list.join("; ")
     };
     let unclear = || Sum::CannotTell(words(|s| !matches!(s.answer, Answer::Yes | Answer::No)));
-    let on = |n: usize, want: &str| Sum::False(format!("true on {n} of {all} nodes, wanted {want}; {}", words(|_| true)));
+    let on =
+        |n: usize, want: &str| Sum::False(format!("true on {n} of {all} nodes, wanted {want}; {}", words(|_| true)));
     if check.same && yes == all && !seen.windows(2).all(|w| w[0].1.reply.out == w[1].1.reply.out) {
         return Sum::False(format!("not the same everywhere: {}", words(|_| true)));
     }

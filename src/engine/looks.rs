@@ -59,7 +59,8 @@ pub(crate) fn value_of(plan: &crate::plan::Plan, values: &BTreeMap<String, Value
         })
     };
     if base == "all" || base == "peers" {
-        let nodes = plan.nodes.iter().map(|n| n.name.as_str()).filter(|n| base == "all" || Some(*n) != plan.target.as_deref());
+        let nodes =
+            plan.nodes.iter().map(|n| n.name.as_str()).filter(|n| base == "all" || Some(*n) != plan.target.as_deref());
         let lines: Vec<Vec<u8>> = nodes.filter_map(|n| Some([n.as_bytes(), b" ", &one(n)?.0].concat())).collect();
         return (!lines.is_empty()).then(|| Value(lines.join(&b'\n')));
     }
@@ -75,9 +76,14 @@ impl Engine<'_> {
     pub(super) fn sent(&self, command: &Command, before: Option<&Value>) -> Result<Sent, String> {
         let value = |key: &str| if key == BEFORE { before.cloned() } else { self.value(key) };
         let unknown = |var: &str, from: &str| {
-            if from.is_empty() { format!("`${var}` is not known") } else { format!("`${var}` is not known (from {from})") }
+            if from.is_empty() {
+                format!("`${var}` is not known")
+            } else {
+                format!("`${var}` is not known (from {from})")
+            }
         };
-        let script = command.script(&self.plan.env, &self.plan.functions, value).map_err(|w| unknown(&w.var, &w.from))?;
+        let script =
+            command.script(&self.plan.env, &self.plan.functions, value).map_err(|w| unknown(&w.var, &w.from))?;
         let input = command.input(value, self.secrets).map_err(|name| unknown(&name, ""))?;
         let (stdin, secret) = input.map_or((None, false), |(text, secret)| (Some(text), secret));
         Ok(Sent { script, stdin, secret })
@@ -85,7 +91,9 @@ impl Engine<'_> {
 
     /// Which of a step's run-time values are not known yet.
     pub(super) fn missing(&self, step: &Step) -> Option<String> {
-        step.wants().into_iter().find(|w| self.value(&w.key).is_none())
+        step.wants()
+            .into_iter()
+            .find(|w| self.value(&w.key).is_none())
             .map(|w| format!("`${}` is not known: {} did not tell", w.var, w.from))
     }
 
@@ -95,7 +103,15 @@ impl Engine<'_> {
         self.look_as(&step.instance, &title, step.look_deadline, node, look, purpose)
     }
 
-    pub(super) fn look_as(&mut self, id: &str, title: &str, deadline: Duration, node: &str, look: &Look, purpose: Purpose) -> Go<Seen> {
+    pub(super) fn look_as(
+        &mut self,
+        id: &str,
+        title: &str,
+        deadline: Duration,
+        node: &str,
+        look: &Look,
+        purpose: Purpose,
+    ) -> Go<Seen> {
         let reply = match self.sent(&look.command, None) {
             Ok(sent) => match self.reach.look(node, &sent, deadline) {
                 Ok(reply) => reply,
@@ -107,13 +123,28 @@ impl Engine<'_> {
         let nothing_to_do = look.reading == crate::plan::Reading::Catalog && reply.code == Some(3);
         let seen = Seen { answer, reply, nothing_to_do };
         let evidence = seen.shown();
-        let looked = Looked { step: id.into(), title: title.into(), node: node.into(), purpose, answer, code: seen.reply.code, evidence };
+        let looked = Looked {
+            step: id.into(),
+            title: title.into(),
+            node: node.into(),
+            purpose,
+            answer,
+            code: seen.reply.code,
+            evidence,
+        };
         self.record(Event::Looked(looked))?;
         Ok(seen)
     }
 
     /// Looks until the answer is *yes*, for `within`; *unsettled* is waited for as long, and at least ten seconds.
-    pub(super) fn look_until(&mut self, step: &Step, node: &str, look: &Look, purpose: Purpose, within: Duration) -> Go<Seen> {
+    pub(super) fn look_until(
+        &mut self,
+        step: &Step,
+        node: &str,
+        look: &Look,
+        purpose: Purpose,
+        within: Duration,
+    ) -> Go<Seen> {
         let since = self.clock.now();
         loop {
             let seen = self.look(step, node, look, purpose)?;
@@ -150,7 +181,11 @@ impl Engine<'_> {
                     return Ok(Some(why));
                 }
                 Answer::Unsettled | Answer::CouldNotLook => {
-                    let why = format!("{} ({node}): cannot tell whether it is to be done: {}", self.title(step), seen.shown());
+                    let why = format!(
+                        "{} ({node}): cannot tell whether it is to be done: {}",
+                        self.title(step),
+                        seen.shown()
+                    );
                     return Err(self.halt(why));
                 }
             }
@@ -166,7 +201,11 @@ impl Engine<'_> {
         match seen.answer {
             Answer::Yes => Ok((true, String::new())),
             Answer::No => Ok((false, "its condition is not true".into())),
-            _ => Err(self.halt(format!("{} ({node}): cannot tell whether it is to be done: {}", stage.title, seen.shown()))),
+            _ => Err(self.halt(format!(
+                "{} ({node}): cannot tell whether it is to be done: {}",
+                stage.title,
+                seen.shown()
+            ))),
         }
     }
 
@@ -190,7 +229,10 @@ impl Engine<'_> {
 
     /// Whether a change's state is there already, as far as can be told before its turn.
     pub(super) fn already(&mut self, step: &Step) -> Go<bool> {
-        if matches!(self.history.outcome(&step.instance), Some(crate::event::Outcome::Done | crate::event::Outcome::Already | crate::event::Outcome::Skipped(_))) {
+        if matches!(
+            self.history.outcome(&step.instance),
+            Some(crate::event::Outcome::Done | crate::event::Outcome::Already | crate::event::Outcome::Skipped(_))
+        ) {
             return Ok(true);
         }
         // Another attempt may be under way: that is never "already".
@@ -232,7 +274,8 @@ impl Engine<'_> {
         }
         for (i, (name, key)) in step.capture.iter().enumerate() {
             let last = i + 1 == step.capture.len();
-            let end = if last { rest.len() } else { rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len()) };
+            let end =
+                if last { rest.len() } else { rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len()) };
             let value = Value::new(rest[..end].trim_ascii_end());
             rest = rest[end..].trim_ascii_start();
             let key = if several { format!("{name}@{node}") } else { key.clone() };

@@ -119,8 +119,21 @@ impl<'a> Engine<'a> {
         settings: Settings,
     ) -> Self {
         Engine {
-            plan, reach, prompter, sink, clock, interrupts, secrets, settings, history,
-            greeted: BTreeMap::new(), locked: Vec::new(), left_running: false, told: false, attested: BTreeMap::new(), step_number: 0,
+            plan,
+            reach,
+            prompter,
+            sink,
+            clock,
+            interrupts,
+            secrets,
+            settings,
+            history,
+            greeted: BTreeMap::new(),
+            locked: Vec::new(),
+            left_running: false,
+            told: false,
+            attested: BTreeMap::new(),
+            step_number: 0,
         }
     }
 
@@ -197,9 +210,14 @@ impl<'a> Engine<'a> {
             self.step_number += stage.steps.len() as u32;
             return Ok(());
         }
-        let finished = |e: &Self, s: &Step| matches!(e.history.outcome(&s.instance), Some(Outcome::Done | Outcome::Already | Outcome::Skipped(_)));
+        let finished = |e: &Self, s: &Step| {
+            matches!(e.history.outcome(&s.instance), Some(Outcome::Done | Outcome::Already | Outcome::Skipped(_)))
+        };
         let has_changes = stage.steps.iter().any(Step::changes);
-        if has_changes && stage.steps.iter().filter(|s| s.changes()).all(|s| finished(self, s)) && self.history.changed() {
+        if has_changes
+            && stage.steps.iter().filter(|s| s.changes()).all(|s| finished(self, s))
+            && self.history.changed()
+        {
             // Finished in an earlier sitting: its checks are looked at again, nobody is asked.
             for step in &stage.steps {
                 self.step_number += 1;
@@ -214,11 +232,16 @@ impl<'a> Engine<'a> {
             let (yes, why) = self.stage_when(stage, when, &place)?;
             if !yes {
                 self.step_number += stage.steps.len() as u32;
-                return self.record(Event::StageSkipped { stage: stage.id.clone(), title: stage.title.clone(), reason: why });
+                return self.record(Event::StageSkipped {
+                    stage: stage.id.clone(),
+                    title: stage.title.clone(),
+                    reason: why,
+                });
             }
         }
         self.record(Event::StageStarted { stage: stage.id.clone(), title: stage.title.clone(), number, of })?;
-        let mut passed = self.history.gates.contains_key(&stage.id) && stage.steps.iter().any(|s| self.history.steps.get(&s.instance).is_some_and(|s| !s.intents.is_empty()));
+        let mut passed = self.history.gates.contains_key(&stage.id)
+            && stage.steps.iter().any(|s| self.history.steps.get(&s.instance).is_some_and(|s| !s.intents.is_empty()));
         // An open gate of an earlier sitting is asked again.
         if passed && self.history.finished.is_none() && self.resumed_fresh(stage) {
             passed = false;
@@ -283,7 +306,13 @@ impl<'a> Engine<'a> {
             };
             let given = self.prompter.ask(&question);
             let (answer, halt) = match given.answer {
-                Answer::Yes => (match &stage.gate { Gate::Type(w) => w.clone(), _ => "yes".into() }, None),
+                Answer::Yes => (
+                    match &stage.gate {
+                        Gate::Type(w) => w.clone(),
+                        _ => "yes".into(),
+                    },
+                    None,
+                ),
                 Answer::No => ("no".to_string(), Some(self.declined("answered no"))),
                 Answer::Dry => ("dry".to_string(), Some(Halt::Dry)),
                 Answer::Again => {
@@ -291,7 +320,9 @@ impl<'a> Engine<'a> {
                     continue;
                 }
                 Answer::Stop(why) => ("stop".to_string(), Some(self.declined(&why))),
-                Answer::Quit | Answer::Choice(..) | Answer::Text(_) => ("quit".to_string(), Some(self.declined("quit"))),
+                Answer::Quit | Answer::Choice(..) | Answer::Text(_) => {
+                    ("quit".to_string(), Some(self.declined("quit")))
+                }
             };
             self.record(Event::GateAnswered { stage: stage.id.clone(), answer, by: given.by.to_string() })?;
             if let Some(halt) = halt {
@@ -327,7 +358,10 @@ impl<'a> Engine<'a> {
             None => Ok(()),
             Some(_) => {
                 let signal = self.interrupts.name().to_string();
-                self.record(Event::Interrupted { signal: signal.clone(), then: "stops here; nothing is running".into() })?;
+                self.record(Event::Interrupted {
+                    signal: signal.clone(),
+                    then: "stops here; nothing is running".into(),
+                })?;
                 Err(self.declined(&format!("stopped by {signal}")))
             }
         }
@@ -368,10 +402,17 @@ impl<'a> Engine<'a> {
                 if let Some((Some(before), _)) = self.history.seen.get(node)
                     && g.identity.as_ref().is_some_and(|now| now != before)
                 {
-                    return Err(Halt::NotReady(format!("{node} is not the machine it was when this run began (its identity differs)")));
+                    return Err(Halt::NotReady(format!(
+                        "{node} is not the machine it was when this run began (its identity differs)"
+                    )));
                 }
                 let unrecorded = g.unrecorded.clone().filter(|_| self.will_change(node));
-                self.record(Event::NodeSeen { node: node.into(), boot: g.boot.clone(), identity: g.identity.clone(), unrecorded })?;
+                self.record(Event::NodeSeen {
+                    node: node.into(),
+                    boot: g.boot.clone(),
+                    identity: g.identity.clone(),
+                    unrecorded,
+                })?;
                 self.greeted.insert(node.to_string(), g);
                 Ok(Ok(()))
             }
@@ -438,7 +479,12 @@ impl<'a> Engine<'a> {
             Ok(Locked::Ours) => {
                 self.locked.push(node.to_string());
                 if let Ok(g) = self.reach.greet(node) {
-                    let seen = Event::NodeSeen { node: node.into(), boot: g.boot.clone(), identity: g.identity.clone(), unrecorded: g.unrecorded.clone() };
+                    let seen = Event::NodeSeen {
+                        node: node.into(),
+                        boot: g.boot.clone(),
+                        identity: g.identity.clone(),
+                        unrecorded: g.unrecorded.clone(),
+                    };
                     self.record(seen)?;
                     self.greeted.insert(node.to_string(), g);
                 }
@@ -479,14 +525,32 @@ impl<'a> Engine<'a> {
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of one event")]
-    fn finish(&mut self, step: &Step, node: &str, outcome: Outcome, attempts: u32, code: Option<i32>, tail: String, since: Duration) -> Go {
+    fn finish(
+        &mut self,
+        step: &Step,
+        node: &str,
+        outcome: Outcome,
+        attempts: u32,
+        code: Option<i32>,
+        tail: String,
+        since: Duration,
+    ) -> Go {
         let took_ms = self.clock.now().saturating_sub(since).as_millis() as u64;
         if attempts > 0 && self.locked.iter().any(|n| n == node) {
             let word = format!("run {}: {} [{}]", self.history.run, step.title.shown(), label(&outcome));
             self.reach.syslog(node, &word);
         }
         let title = self.title(step);
-        self.record(Event::StepFinished { step: step.instance.clone(), title, node: node.into(), outcome, attempts, code, tail, took_ms })
+        self.record(Event::StepFinished {
+            step: step.instance.clone(),
+            title,
+            node: node.into(),
+            outcome,
+            attempts,
+            code,
+            tail,
+            took_ms,
+        })
     }
 
     /// A step's title with what the run has learnt.
@@ -508,8 +572,10 @@ impl<'a> Engine<'a> {
         let changed = self.history.changed();
         let degraded = self.history.steps.values().any(|s| matches!(s.outcome, Some(Outcome::Failed(_))));
         let unknown = self.history.steps.values().any(|s| matches!(s.outcome, Some(Outcome::Unknown(_))));
-        let stuck = self.history.steps.values().any(|s| matches!(s.undone, Some(Outcome::UndoFailed(_) | Outcome::Unknown(_))));
-        let after = |verdict: Verdict, exit: Exit| if changed { (Verdict::Stopped, Exit::Stopped) } else { (verdict, exit) };
+        let stuck =
+            self.history.steps.values().any(|s| matches!(s.undone, Some(Outcome::UndoFailed(_) | Outcome::Unknown(_))));
+        let after =
+            |verdict: Verdict, exit: Exit| if changed { (Verdict::Stopped, Exit::Stopped) } else { (verdict, exit) };
         let (mut verdict, mut exit, why) = match halt {
             None if self.history.undoing => (Verdict::RolledBack, Exit::RolledBack, None),
             None if degraded => (Verdict::Degraded, Exit::Degraded, None),
@@ -518,9 +584,18 @@ impl<'a> Engine<'a> {
                 let exit = if changed { Exit::Stopped } else { Exit::Ok };
                 (Verdict::Dry, exit, Some("dry from here on: nothing was changed after that".to_string()))
             }
-            Some(Halt::Declined(w)) => { let (v, e) = after(Verdict::Declined, Exit::Declined); (v, e, Some(w)) }
-            Some(Halt::NotReady(w)) => { let (v, e) = after(Verdict::NotReady, Exit::NotReady); (v, e, Some(w)) }
-            Some(Halt::Locked(w)) => { let (v, e) = after(Verdict::Locked, Exit::Locked); (v, e, Some(w)) }
+            Some(Halt::Declined(w)) => {
+                let (v, e) = after(Verdict::Declined, Exit::Declined);
+                (v, e, Some(w))
+            }
+            Some(Halt::NotReady(w)) => {
+                let (v, e) = after(Verdict::NotReady, Exit::NotReady);
+                (v, e, Some(w))
+            }
+            Some(Halt::Locked(w)) => {
+                let (v, e) = after(Verdict::Locked, Exit::Locked);
+                (v, e, Some(w))
+            }
             Some(Halt::Stopped(w)) => (Verdict::Stopped, Exit::Stopped, Some(w)),
             Some(Halt::Failed(w)) => (Verdict::Failed, Exit::Stopped, Some(w)),
             Some(Halt::Unknown(w)) => (Verdict::Unknown, Exit::Unknown, Some(w)),
@@ -538,11 +613,15 @@ impl<'a> Engine<'a> {
         }
         self.unlock_all(verdict);
         let nodes = self.node_words(verdict);
-        let skipped = self.history.steps.values()
+        let skipped = self
+            .history
+            .steps
+            .values()
             .filter_map(|s| match &s.outcome {
                 Some(Outcome::Skipped(why)) => Some((format!("{} ({})", s.title, s.node), why.clone())),
                 _ => None,
-            }).collect();
+            })
+            .collect();
         let next = self.next(verdict, why.as_deref());
         let event = Event::RunFinished { verdict, exit: exit.code(), nodes, skipped, next };
         // The last record; when even that cannot be written the code still says what is known.
@@ -572,9 +651,18 @@ impl<'a> Engine<'a> {
                 ("activate", Verdict::Completed, true) => "active; every step is done and verified".to_string(),
                 ("activate", Verdict::Degraded, true) => "active, but optional steps failed".to_string(),
                 ("deactivate", Verdict::Completed, true) if plan.exclusive => "inactive, as was looked at".to_string(),
-                ("deactivate", Verdict::Degraded, true) if plan.exclusive => "inactive, as was looked at; optional steps failed".to_string(),
+                ("deactivate", Verdict::Degraded, true) if plan.exclusive => {
+                    "inactive, as was looked at; optional steps failed".to_string()
+                }
                 _ if steps.iter().any(|s| s.ours()) => {
-                    let titles: Vec<&str> = self.history.order.iter().filter_map(|i| self.history.steps.get(i)).filter(|s| s.node == n.name && s.ours()).map(|s| s.title.as_str()).collect();
+                    let titles: Vec<&str> = self
+                        .history
+                        .order
+                        .iter()
+                        .filter_map(|i| self.history.steps.get(i))
+                        .filter(|s| s.node == n.name && s.ours())
+                        .map(|s| s.title.as_str())
+                        .collect();
                     format!("changed: {}", titles.join(", "))
                 }
                 _ if steps.iter().any(|s| s.undone.is_some()) => "as it was before this run".to_string(),
@@ -627,7 +715,11 @@ impl<'a> Engine<'a> {
         if may_skip && matches!(step.what, What::Check(_)) {
             let over = self.settings.overrides.iter().find(|(s, _)| *s == step.id || *s == step.instance).cloned();
             if let Some((_, reason)) = over {
-                self.record(Event::Chosen { step: step.instance.clone(), choice: "override".into(), reason: Some(reason.clone()) })?;
+                self.record(Event::Chosen {
+                    step: step.instance.clone(),
+                    choice: "override".into(),
+                    reason: Some(reason.clone()),
+                })?;
                 return Ok(After::Skip(format!("overridden: {reason}")));
             }
         }
@@ -647,7 +739,12 @@ impl<'a> Engine<'a> {
         }
         offers.push(Choice::Quit);
         loop {
-            let question = Question::Failure { step: step.instance.clone(), lines: failed.lines(), output: failed.output.clone(), offers: offers.clone() };
+            let question = Question::Failure {
+                step: step.instance.clone(),
+                lines: failed.lines(),
+                output: failed.output.clone(),
+                offers: offers.clone(),
+            };
             let given = self.prompter.ask(&question);
             let (choice, reason) = match given.answer {
                 Answer::Choice(c, reason) => (c, reason),

@@ -25,7 +25,9 @@ impl Engine<'_> {
             match proven {
                 Proven::LookedAt | Proven::Attested => {}
                 Proven::Active(why) => refused.push(format!("{} is not inactive: {why}", proof.node)),
-                Proven::Alive(why) => refused.push(format!("{} was vouched for, but it shows a sign of life: {why}", proof.node)),
+                Proven::Alive(why) => {
+                    refused.push(format!("{} was vouched for, but it shows a sign of life: {why}", proof.node))
+                }
                 Proven::CannotTell(why) => refused.push(format!("{} is not proven inactive: {why}", proof.node)),
             }
         }

@@ -41,7 +41,12 @@ impl Engine<'_> {
             if let Some(why) = self.undo_step(step)? {
                 return Err(Halt::Stopped(why));
             }
-            if self.history.steps.get(&step.instance).is_some_and(|s| matches!(s.undone, Some(Outcome::UndoFailed(_) | Outcome::Unknown(_)))) {
+            if self
+                .history
+                .steps
+                .get(&step.instance)
+                .is_some_and(|s| matches!(s.undone, Some(Outcome::UndoFailed(_) | Outcome::Unknown(_))))
+            {
                 return Err(Halt::Stopped(format!("the undo of `{}` failed", self.title(step))));
             }
         }
@@ -63,8 +68,15 @@ impl Engine<'_> {
             Undo::None(why) => (Outcome::Skipped(why.clone()), String::new()),
             Undo::Manual(text) => {
                 let lines = text.shown().lines().map(String::from).collect();
-                self.record(Event::UndoIntent { step: step.instance.clone(), title: title.clone(), node: node.clone(), attempt: 1, claim: None })?;
-                match self.prompter.ask(&Question::Manual { step: step.instance.clone(), lines, capture: None }).answer {
+                self.record(Event::UndoIntent {
+                    step: step.instance.clone(),
+                    title: title.clone(),
+                    node: node.clone(),
+                    attempt: 1,
+                    claim: None,
+                })?;
+                match self.prompter.ask(&Question::Manual { step: step.instance.clone(), lines, capture: None }).answer
+                {
                     Said::Yes => (Outcome::Undone, String::new()),
                     _ => (Outcome::UndoFailed("not confirmed".into()), String::new()),
                 }
@@ -74,8 +86,14 @@ impl Engine<'_> {
                     self.prove_all(true)?;
                 }
                 // A claim of an undo that was under way when hawiz ended is learnt, not repeated.
-                let open = self.history.steps.get(&step.instance).and_then(|s| s.undo.last()).filter(|i| !i.ended).cloned();
-                let before = self.history.steps.get(&step.instance).and_then(|s| s.intents.first()).and_then(|i| i.before.clone());
+                let open =
+                    self.history.steps.get(&step.instance).and_then(|s| s.undo.last()).filter(|i| !i.ended).cloned();
+                let before = self
+                    .history
+                    .steps
+                    .get(&step.instance)
+                    .and_then(|s| s.intents.first())
+                    .and_then(|i| i.before.clone());
                 let attempt = match open.and_then(|i| i.claim) {
                     Some(claim) => self.undo_end(step, &node, &claim)?,
                     None => None,
@@ -85,11 +103,21 @@ impl Engine<'_> {
                     None => {
                         let sent = match self.sent(command, before.as_ref()) {
                             Ok(sent) => sent,
-                            Err(why) => return self.undone(step, title, node, Outcome::UndoFailed(why), String::new()).map(|()| None),
+                            Err(why) => {
+                                return self
+                                    .undone(step, title, node, Outcome::UndoFailed(why), String::new())
+                                    .map(|()| None);
+                            }
                         };
                         let claim = self.claim(step, &node, "#undo");
                         let number = self.history.steps.get(&step.instance).map_or(0, |s| s.undo.len() as u32) + 1;
-                        self.record(Event::UndoIntent { step: step.instance.clone(), title: title.clone(), node: node.clone(), attempt: number, claim: Some(claim.clone()) })?;
+                        self.record(Event::UndoIntent {
+                            step: step.instance.clone(),
+                            title: title.clone(),
+                            node: node.clone(),
+                            attempt: number,
+                            claim: Some(claim.clone()),
+                        })?;
                         self.execute(step, &node, &claim, &sent, step.deadline)?
                     }
                 };
@@ -127,7 +155,8 @@ impl Engine<'_> {
         let since = self.clock.now();
         loop {
             let seen = self.look(step, node, done, Purpose::Undone)?;
-            if seen.answer == Answer::No || seen.nothing_to_do || self.clock.now().saturating_sub(since) >= step.within {
+            if seen.answer == Answer::No || seen.nothing_to_do || self.clock.now().saturating_sub(since) >= step.within
+            {
                 return Ok(seen);
             }
             self.clock.sleep(step.every.min(Duration::from_secs(2)));

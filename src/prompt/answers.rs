@@ -23,18 +23,29 @@ impl Scripted<'_> {
                 if let Some((_, said)) = self.answers.gates.iter().find(|(id, _)| id.value == *stage) {
                     let known = self.answers.digests.iter().find(|(id, _)| id.value == *stage);
                     if known.is_some_and(|(_, d)| d.value != *digest) {
-                        return Some((Answer::Stop(format!("the commands of `{stage}` have changed since the answers were written")), "answers"));
+                        return Some((
+                            Answer::Stop(format!(
+                                "the commands of `{stage}` have changed since the answers were written"
+                            )),
+                            "answers",
+                        ));
                     }
                     let yes = match gate {
                         Gate::Type(word) => said.value == *word,
-                        _ => said.value.trim().eq_ignore_ascii_case("yes") || said.value.trim().eq_ignore_ascii_case("y"),
+                        _ => {
+                            said.value.trim().eq_ignore_ascii_case("yes") || said.value.trim().eq_ignore_ascii_case("y")
+                        }
                     };
                     return Some((if yes { Answer::Yes } else { Answer::No }, "answers"));
                 }
                 (self.yes && matches!(gate, Gate::Ask)).then_some((Answer::Yes, "yes-flag"))
             }
             Question::Manual { step, capture, .. } => {
-                let said = self.answers.manual.iter().find(|(id, _)| *step == id.value || step.split('@').next() == Some(&id.value))?;
+                let said = self
+                    .answers
+                    .manual
+                    .iter()
+                    .find(|(id, _)| *step == id.value || step.split('@').next() == Some(&id.value))?;
                 let answer = match capture {
                     Some(_) => Answer::Text(said.1.as_str().into()),
                     None if said.1.value == "done" => Answer::Yes,

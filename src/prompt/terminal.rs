@@ -364,7 +364,8 @@ impl Prompter for Terminal {
                         })
                     }
                     None => {
-                        let done = offer("d", "done", "[d]one", "you have done it; it is looked at where a look can tell");
+                        let done =
+                            offer("d", "done", "[d]one", "you have done it; it is looked at where a look can tell");
                         let no = offer("n", "no", "[n]o", "it cannot be done: the step has failed");
                         match self.choose("Done?", &[&done, &no, &QUIT], "") {
                             Ok(0) => Answer::Yes,
@@ -379,13 +380,20 @@ impl Prompter for Terminal {
                 self.lines(lines);
                 let wait = offer("w", "wait", "[w]ait longer", "let it run for its deadline once more");
                 let end = offer("e", "end", "[e]nd it", "end it (TERM, ten seconds, KILL), then look what stands");
-                let quit = offer("q", "quit", "[q]uit, leave it running", "stop here; `hawiz resume` learns what became of it");
+                let quit = offer(
+                    "q",
+                    "quit",
+                    "[q]uit, leave it running",
+                    "stop here; `hawiz resume` learns what became of it",
+                );
                 self.pick("What now?", &[Choice::Extend, Choice::EndIt, Choice::Quit], &[&wait, &end, &quit])
             }
             Question::Attest { node, lines } => {
                 self.lines(lines);
                 let shown = harmless(node);
-                let prompt = format!("Type  {shown}  to vouch that it is inactive; anything else asks again (five times), Esc stops");
+                let prompt = format!(
+                    "Type  {shown}  to vouch that it is inactive; anything else asks again (five times), Esc stops"
+                );
                 self.typed(&prompt, false, &format!("`{shown}`, exactly so, or press Esc"), |t| {
                     (t.trim() == node).then(|| Answer::Text(Value::from(t.trim())))
                 })

@@ -53,18 +53,23 @@ impl Resolver<'_> {
         if input.kind == InputKind::Secret {
             if flag.is_some() && round == 0 {
                 self.site_problem(None, format!("`--set {key}`: a secret is never given on the command line")).hint =
-                    Some(format!("set `$HAWIZ_SECRET_{}`, name a command in the site's `[secrets]`, or be asked", key.to_uppercase()));
+                    Some(format!(
+                        "set `$HAWIZ_SECRET_{}`, name a command in the site's `[secrets]`, or be asked",
+                        key.to_uppercase()
+                    ));
             }
             if let Some(v) = in_site.filter(|_| round == 0) {
-                self.site_problem(Some(&v.span), format!("`{key}` is a secret and may not stand in a file"))
-                    .hint = Some(format!("name a command that prints it: `[secrets]` `{key} = [\"pass\", \"show\", …]`"));
+                self.site_problem(Some(&v.span), format!("`{key}` is a secret and may not stand in a file")).hint =
+                    Some(format!("name a command that prints it: `[secrets]` `{key} = [\"pass\", \"show\", …]`"));
             }
             self.world.names.insert(key.clone(), Bound::Secret(key));
             return;
         }
         let (bound, origin) = if let Some(v) = flag {
             let bound = match input.kind {
-                InputKind::List => Bound::List(v.0.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(Value::new).collect()),
+                InputKind::List => {
+                    Bound::List(v.0.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(Value::new).collect())
+                }
                 _ => Bound::Value(v),
             };
             (bound, Origin::Flag)
@@ -103,27 +108,34 @@ impl Resolver<'_> {
         let key = &name.value;
         let what = if input.prompt.is_empty() { String::new() } else { format!(" ({})", input.prompt) };
         let message = format!("input `{key}`{what} has no value");
-        self.site_problem(None, message).hint = Some(format!("add `{key} = …` to `[inputs]` of the site file, or give `--set {key}=…`"));
+        self.site_problem(None, message).hint =
+            Some(format!("add `{key} = …` to `[inputs]` of the site file, or give `--set {key}=…`"));
         // A placeholder, so that one missing input is one problem.
-        self.world.names.insert(key.clone(), if input.kind == InputKind::List { Bound::List(vec![]) } else { Bound::Value(Value::default()) });
+        self.world.names.insert(
+            key.clone(),
+            if input.kind == InputKind::List { Bound::List(vec![]) } else { Bound::Value(Value::default()) },
+        );
     }
 
     /// The nodes, as the plan keeps them.
     pub(super) fn nodes(&mut self) {
         let (pb, site) = (self.pb, self.site);
-        self.world.node_defaults = pb.node_vars.iter().map(|(n, v)| (n.value.clone(), v.default.as_ref().map(|d| d.value.clone()))).collect();
+        self.world.node_defaults =
+            pb.node_vars.iter().map(|(n, v)| (n.value.clone(), v.default.as_ref().map(|d| d.value.clone()))).collect();
         let groups: Vec<&str> = pb.groups.iter().map(|g| g.as_str()).collect();
         for (name, node) in &site.nodes {
             if let Some(group) = &node.group
                 && !groups.contains(&group.as_str())
             {
                 let hint = did_you_mean(group, groups.iter().copied());
-                self.site_problem(Some(&group.span), format!("the playbook has no group `{}`", group.value)).hint = hint;
+                self.site_problem(Some(&group.span), format!("the playbook has no group `{}`", group.value)).hint =
+                    hint;
             }
             for (var, _) in &node.vars {
                 if !self.world.node_defaults.contains_key(&var.value) {
                     let hint = did_you_mean(&var.value, pb.node_vars.iter().map(|(n, _)| n.as_str()));
-                    self.site_problem(Some(&var.span), format!("the playbook has no node variable `{}`", var.value)).hint = hint;
+                    self.site_problem(Some(&var.span), format!("the playbook has no node variable `{}`", var.value))
+                        .hint = hint;
                 }
             }
             // A node that is this machine by its address needs no transport of its own.
@@ -148,7 +160,9 @@ impl Resolver<'_> {
                 if let Some(default) = default
                     && !node.vars.iter().any(|(k, _)| k == var)
                 {
-                    let filled = default.replace("{node.address}", node.address.as_deref().unwrap_or("")).replace("{node}", &node.name);
+                    let filled = default
+                        .replace("{node.address}", node.address.as_deref().unwrap_or(""))
+                        .replace("{node}", &node.name);
                     node.vars.push((var.clone(), filled.into()));
                 }
             }
@@ -161,7 +175,11 @@ impl Resolver<'_> {
             Bound::List(items) => Some(super::scope::join(items, b"\n")),
             _ => None,
         };
-        self.pb.inputs.iter().filter_map(|(n, _)| Some((n.value.clone(), value(self.world.names.get(&n.value)?)?))).collect()
+        self.pb
+            .inputs
+            .iter()
+            .filter_map(|(n, _)| Some((n.value.clone(), value(self.world.names.get(&n.value)?)?)))
+            .collect()
     }
 
     pub(super) fn secrets(&self) -> Vec<plan::Secret> {
@@ -170,7 +188,13 @@ impl Resolver<'_> {
             if out.iter().any(|s| s.name == *name) {
                 continue;
             }
-            let prompt = self.pb.inputs.iter().find(|(n, _)| n.value == *name).map(|(_, i)| i.prompt.clone()).unwrap_or_default();
+            let prompt = self
+                .pb
+                .inputs
+                .iter()
+                .find(|(n, _)| n.value == *name)
+                .map(|(_, i)| i.prompt.clone())
+                .unwrap_or_default();
             let argv = self.site.secrets.iter().find(|(n, _)| n.value == *name).map(|(_, a)| a.clone());
             out.push(plan::Secret { name: name.clone(), prompt, argv });
         }
@@ -199,12 +223,17 @@ fn wrong(name: &str, input: &Input, bound: &Bound) -> Option<String> {
         return None;
     }
     match input.kind {
-        InputKind::Ip if text.parse::<std::net::IpAddr>().is_err() => Some(format!("`{text}` is not an IP address (`{name}`)")),
+        InputKind::Ip if text.parse::<std::net::IpAddr>().is_err() => {
+            Some(format!("`{text}` is not an IP address (`{name}`)"))
+        }
         InputKind::Int if text.parse::<i64>().is_err() => Some(format!("`{text}` is not a whole number (`{name}`)")),
-        InputKind::Bool if !matches!(text.as_str(), "true" | "false") => Some(format!("`{name}` is `true` or `false`, not `{text}`")),
+        InputKind::Bool if !matches!(text.as_str(), "true" | "false") => {
+            Some(format!("`{name}` is `true` or `false`, not `{text}`"))
+        }
         InputKind::Path if !text.starts_with('/') => Some(format!("`{text}` is not an absolute path (`{name}`)")),
         InputKind::Choice if !input.of.contains(&text) => {
-            let hint = did_you_mean(&text, input.of.iter().map(String::as_str)).map(|h| format!("; {h}")).unwrap_or_default();
+            let hint =
+                did_you_mean(&text, input.of.iter().map(String::as_str)).map(|h| format!("; {h}")).unwrap_or_default();
             Some(format!("`{text}` is not a choice of `{name}` ({}){hint}", input.of.join(", ")))
         }
         _ => None,

@@ -50,7 +50,8 @@ pub fn digest(bytes: &[u8]) -> String {
 /// Makes the plan, or adds to `problems` why it cannot be made.
 pub fn resolve(pb: &Playbook, site: &Site, req: &Request, files: Files, problems: &mut Problems) -> Option<Plan> {
     let before = problems.list.len();
-    let mut r = Resolver { pb, site, req, files, problems, world: World::default(), scripts: Vec::new(), out: Out::default() };
+    let mut r =
+        Resolver { pb, site, req, files, problems, world: World::default(), scripts: Vec::new(), out: Out::default() };
     let plan = r.plan();
     if r.problems.list.len() > before { None } else { plan }
 }
@@ -117,7 +118,8 @@ impl Resolver<'_> {
         }
         let Some((at, stages)) = self.pb.procedures.iter().find(|(n, _)| n.value == procedure) else {
             let known: Vec<&str> = self.pb.procedures.iter().map(|(n, _)| n.as_str()).collect();
-            let hint = did_you_mean(&procedure, known.iter().copied()).unwrap_or_else(|| format!("it has: {}", known.join(", ")));
+            let hint = did_you_mean(&procedure, known.iter().copied())
+                .unwrap_or_else(|| format!("it has: {}", known.join(", ")));
             let mut p = Problem::new(format!("the playbook has no procedure `{procedure}`")).hint(hint);
             p.file = self.files.playbook;
             self.problems.push(p);
@@ -128,7 +130,8 @@ impl Resolver<'_> {
         if let Some(t) = &target {
             if !self.world.nodes.iter().any(|n| n.name == *t) {
                 let known: Vec<&str> = self.world.nodes.iter().map(|n| n.name.as_str()).collect();
-                let hint = did_you_mean(t, known.iter().copied()).unwrap_or_else(|| format!("it has: {}", known.join(", ")));
+                let hint =
+                    did_you_mean(t, known.iter().copied()).unwrap_or_else(|| format!("it has: {}", known.join(", ")));
                 self.site_problem(None, format!("the site has no node `{t}`")).hint = Some(hint);
                 return None;
             }
@@ -136,9 +139,14 @@ impl Resolver<'_> {
         let peers: Vec<String> = all.iter().filter(|n| Some(*n) != target.as_ref()).cloned().collect();
         let inactive = self.pb.procedures.iter().find(|(n, _)| n.value == "inactive").map(|(_, s)| s);
         let exclusive = inactive.is_some();
-        if exclusive && all.len() < 2 && !self.site.no_peers && matches!(procedure.as_str(), "activate" | "deactivate") {
-            let p = self.site_problem(None, "the system is exclusive (its playbook has `inactive`), but the site has no other node");
-            p.hint = Some("add the other node to `[nodes]`, or say `peers = \"none\"` when there really is none".into());
+        if exclusive && all.len() < 2 && !self.site.no_peers && matches!(procedure.as_str(), "activate" | "deactivate")
+        {
+            let p = self.site_problem(
+                None,
+                "the system is exclusive (its playbook has `inactive`), but the site has no other node",
+            );
+            p.hint =
+                Some("add the other node to `[nodes]`, or say `peers = \"none\"` when there really is none".into());
         }
         let cast = Cast {
             target: target.clone(),
@@ -176,7 +184,8 @@ impl Resolver<'_> {
         }
         self.unique(&stages);
         self.syntax();
-        let activates = exclusive && (procedure == "activate" || stages.iter().flat_map(|s| &s.steps).any(|s| s.exclusive));
+        let activates =
+            exclusive && (procedure == "activate" || stages.iter().flat_map(|s| &s.steps).any(|s| s.exclusive));
         self.reachable(&stages, closing.is_some());
         self.own_addresses();
         let mut plan = Plan {
@@ -210,12 +219,18 @@ impl Resolver<'_> {
     /// The nodes of a group, in site order; no groups: all nodes.
     fn group(&self, group: Option<&str>) -> Vec<String> {
         let first = self.pb.groups.first().map(|g| g.as_str());
-        self.world.nodes.iter().filter(|n| group.is_none() || n.group.as_deref().or(first) == group).map(|n| n.name.clone()).collect()
+        self.world
+            .nodes
+            .iter()
+            .filter(|n| group.is_none() || n.group.as_deref().or(first) == group)
+            .map(|n| n.name.clone())
+            .collect()
     }
 
     /// Captures and roles of all stages that will be laid out, so that a text may speak of them.
     fn learn(&mut self, _at: &crate::playbook::At<String>, stages: &[Stage], cast: &Cast) {
-        let mut todo: Vec<(String, &[Stage], Vec<String>)> = vec![(cast.within[0].clone(), stages, cast.within.clone())];
+        let mut todo: Vec<(String, &[Stage], Vec<String>)> =
+            vec![(cast.within[0].clone(), stages, cast.within.clone())];
         while let Some((proc, stages, within)) = todo.pop() {
             for stage in stages {
                 if let Some(used) = &stage.use_ {
@@ -230,7 +245,9 @@ impl Resolver<'_> {
                     let id = format!("{proc}/{}/{}", stage_id(stage), step_id(step));
                     let on = step.on.as_ref().or(stage.on.as_ref());
                     let several = match on {
-                        Some(words) => words.len() > 1 || matches!(words.first().map(|w| w.as_str()), Some(w) if self.is_set(w)),
+                        Some(words) => {
+                            words.len() > 1 || matches!(words.first().map(|w| w.as_str()), Some(w) if self.is_set(w))
+                        }
                         None => cast.default_on == "all",
                     };
                     for name in &step.capture {
@@ -287,8 +304,8 @@ impl Resolver<'_> {
                     inner.peers = cast.all.iter().filter(|n| *n != name).cloned().collect();
                 }
                 other => {
-                    self.problem(&role.span, format!("`target = \"{other}\"` is not a node here"))
-                        .hint = Some("a role that the run finds cannot be the target of `use` in this version".into());
+                    self.problem(&role.span, format!("`target = \"{other}\"` is not a node here")).hint =
+                        Some("a role that the run finds cannot be the target of `use` in this version".into());
                 }
             }
         }
@@ -311,7 +328,13 @@ impl Resolver<'_> {
                 let words = cast.on.as_ref().or(stage.on.as_ref());
                 let ons = self.on(words.map(Vec::as_slice), cast, &stage.span, false);
                 let on = ons.into_iter().next().unwrap_or(first);
-                let scope = scope::Scope::new(&self.world, on.clone(), cast.target.clone(), cast.peers.clone(), cast.all.clone());
+                let scope = scope::Scope::new(
+                    &self.world,
+                    on.clone(),
+                    cast.target.clone(),
+                    cast.peers.clone(),
+                    cast.all.clone(),
+                );
                 let look = steps::look(def, &scope, self.pb);
                 let look = self.took(look, &def.span);
                 (look, Some(steps::place(&on)))
@@ -363,7 +386,13 @@ impl Resolver<'_> {
             other => plan::Gate::Type(other.strip_prefix("type ").unwrap_or(other).trim().to_string()),
         };
         if matches!(default, plan::Gate::Type(_)) && !matches!(wanted, plan::Gate::Type(_)) {
-            let p = self.problem(&said.span, format!("`gate = \"{}\"` lowers a gate that must be typed: a step of this stage cannot be undone", said.value));
+            let p = self.problem(
+                &said.span,
+                format!(
+                    "`gate = \"{}\"` lowers a gate that must be typed: a step of this stage cannot be undone",
+                    said.value
+                ),
+            );
             p.hint = Some("leave `gate` out, or write `gate = \"type WORD\"`".into());
         }
         wanted
@@ -378,7 +407,10 @@ impl Resolver<'_> {
                     Some(Bound::Value(v)) => v.lossy(),
                     _ if c.input.value == "mode" => "planned".into(),
                     Some(Bound::List(_) | Bound::Secret(_)) => {
-                        self.problem(&c.input.span, format!("`if.{}` needs an input with one value that is no secret", c.input.value));
+                        self.problem(
+                            &c.input.span,
+                            format!("`if.{}` needs an input with one value that is no secret", c.input.value),
+                        );
                         continue;
                     }
                     // An input without a value was reported where it is missing; an unknown one here.
@@ -390,7 +422,12 @@ impl Resolver<'_> {
                         continue;
                     }
                 };
-                let of = self.pb.inputs.iter().find(|(n, i)| n.value == c.input.value && i.kind == InputKind::Choice).map(|(_, i)| i.of.clone());
+                let of = self
+                    .pb
+                    .inputs
+                    .iter()
+                    .find(|(n, i)| n.value == c.input.value && i.kind == InputKind::Choice)
+                    .map(|(_, i)| i.of.clone());
                 for v in &c.values {
                     if let Some(of) = &of
                         && !of.contains(&v.value)
@@ -476,8 +513,14 @@ impl Resolver<'_> {
             let ssh = self.world.nodes.iter().any(|n| n.name == name && n.how == plan::How::Ssh);
             if ssh {
                 let span = self.site.nodes.iter().find(|(n, _)| n.value == name).map(|(n, _)| n.span.clone());
-                let p = self.site_problem(span.as_ref(), format!("node `{name}` is reached by SSH, which this version does not speak"));
-                p.hint = Some("use `via = [\"ssh\", \"NODE\", \"sh\"]`, or run hawiz on the node itself with `local = true`".into());
+                let p = self.site_problem(
+                    span.as_ref(),
+                    format!("node `{name}` is reached by SSH, which this version does not speak"),
+                );
+                p.hint = Some(
+                    "use `via = [\"ssh\", \"NODE\", \"sh\"]`, or run hawiz on the node itself with `local = true`"
+                        .into(),
+                );
             }
         }
     }
@@ -487,9 +530,12 @@ impl Resolver<'_> {
         for (name, node) in &self.site.nodes {
             let Some(address) = &node.address else { continue };
             if self.out.addresses.iter().any(|a| a.lossy() == address.value) {
-                let mut p = Problem::new(format!("`{}` is the address of node `{}`, but the playbook moves it", address.value, name.value))
-                    .at(address.span.clone())
-                    .hint("give the node its own address, which stays with it");
+                let mut p = Problem::new(format!(
+                    "`{}` is the address of node `{}`, but the playbook moves it",
+                    address.value, name.value
+                ))
+                .at(address.span.clone())
+                .hint("give the node its own address, which stays with it");
                 p.file = self.files.site;
                 self.problems.push(p);
             }

@@ -98,7 +98,11 @@ pub fn scan(text: &str) -> Scan {
                 if b.get(end) == Some(&b'=') && name {
                     found.assigned.insert(word.to_string());
                 } else if assigning && name {
-                    if word == "in" || word == "do" { assigning = false } else { let _new = found.assigned.insert(word.to_string()); }
+                    if word == "in" || word == "do" {
+                        assigning = false
+                    } else {
+                        let _new = found.assigned.insert(word.to_string());
+                    }
                 } else if !word.starts_with('-') {
                     assigning = matches!(word, "for" | "read" | "local" | "export" | "readonly" | "getopts");
                 }
@@ -137,8 +141,10 @@ fn is_word(c: u8) -> bool {
 }
 
 /// Names the shell or every login sets.
-pub const GIVEN: [&str; 14] =
-    ["PATH", "HOME", "IFS", "PWD", "OLDPWD", "PPID", "OPTIND", "OPTARG", "LC_ALL", "LANG", "TMPDIR", "USER", "LOGNAME", "SHELL"];
+pub const GIVEN: [&str; 14] = [
+    "PATH", "HOME", "IFS", "PWD", "OLDPWD", "PPID", "OPTIND", "OPTARG", "LC_ALL", "LANG", "TMPDIR", "USER", "LOGNAME",
+    "SHELL",
+];
 
 #[cfg(test)]
 mod tests {

@@ -19,7 +19,10 @@ pub enum Bound {
     /// A node by name: `{x}` is its name, `{x.VAR}` its variable.
     Node(String),
     /// Known at run time: kept under `key`, told by the step `from`.
-    Runtime { key: String, from: String },
+    Runtime {
+        key: String,
+        from: String,
+    },
 }
 
 /// Where a step runs, as far as names go.
@@ -28,7 +31,10 @@ pub enum On {
     Node(String),
     Here,
     /// A role or a `one of`: the key under which the run keeps the node's name, and the step that finds it.
-    Runtime { key: String, from: String },
+    Runtime {
+        key: String,
+        from: String,
+    },
 }
 
 /// All that the whole plan knows.
@@ -122,11 +128,16 @@ impl<'a> Scope<'a> {
             return Ok(Bound::Value(v.clone()));
         }
         if var == "address" {
-            return n.address.as_deref().map(|a| Bound::Value(a.into())).ok_or_else(|| format!("node `{node}` has no `address` in the site file"));
+            return n
+                .address
+                .as_deref()
+                .map(|a| Bound::Value(a.into()))
+                .ok_or_else(|| format!("node `{node}` has no `address` in the site file"));
         }
         match self.world.node_defaults.get(var) {
             Some(Some(default)) => {
-                let filled = default.replace("{node.address}", n.address.as_deref().unwrap_or("")).replace("{node}", node);
+                let filled =
+                    default.replace("{node.address}", n.address.as_deref().unwrap_or("")).replace("{node}", node);
                 Ok(Bound::Value(filled.into()))
             }
             Some(None) => Err(format!("node `{node}` needs the variable `{var}`: set it in `[nodes.{node}] vars`")),
@@ -183,7 +194,8 @@ impl<'a> Scope<'a> {
                 _ => {
                     let node_like = matches!(self.plain(base), Some(Bound::Node(_)))
                         || (self.world.roles.contains_key(base) || base == "node") && self.plain(base).is_some();
-                    if node_like && (self.knows_var(var) || self.world.captures.contains_key(var) || self.has_var(var)) {
+                    if node_like && (self.knows_var(var) || self.world.captures.contains_key(var) || self.has_var(var))
+                    {
                         return self.dotted(base, var).map(Some);
                     }
                 }
@@ -297,7 +309,8 @@ fn pieces(text: &str) -> Result<Vec<Piece>, String> {
             rest = more;
             continue;
         }
-        let end = rest.find('}').ok_or_else(|| format!("`{{` without `}}` in `{text}`; a brace itself is written `{{{{`"))?;
+        let end =
+            rest.find('}').ok_or_else(|| format!("`{{` without `}}` in `{text}`; a brace itself is written `{{{{`"))?;
         let name = &rest[..end];
         if name.is_empty() || !name.bytes().all(|c| c.is_ascii_alphanumeric() || b"_.".contains(&c)) {
             return Err(format!("`{{{name}}}` is not a name; a brace itself is written `{{{{`"));

@@ -46,7 +46,8 @@ fn script(text: &str, scope: &Scope, pb: &Playbook) -> Result<Command, (String, 
         i += 1;
     }
     // In order of definition, whatever order they were met in.
-    let functions: Vec<String> = pb.functions.iter().map(|(n, _)| n.value.clone()).filter(|n| functions.contains(n)).collect();
+    let functions: Vec<String> =
+        pb.functions.iter().map(|(n, _)| n.value.clone()).filter(|n| functions.contains(n)).collect();
     let mut command = Command { functions, ..Command::new(text.trim_matches('\n')) };
     for name in scans.iter().flat_map(|s| &s.used) {
         if command.binds.iter().any(|(n, _)| n == name) || command.wants.iter().any(|w| w.var == *name) {
@@ -68,9 +69,18 @@ fn script(text: &str, scope: &Scope, pb: &Playbook) -> Result<Command, (String, 
                     Some(format!("write `stdin = \"{{{s}}}\\n\"` and let the script read it")),
                 ));
             }
-            None if assigned || names::GIVEN.contains(&name.as_str()) || pb.env.iter().any(|(n, _)| n.value == *name) => {}
-            None if name == BEFORE => command.wants.push(Want { var: BEFORE.into(), key: BEFORE.into(), from: String::new() }),
-            None => return Err((scope.unknown_dollar(name).replacen('`', "`$", 1), Some("a script's names are inputs, loops, captures, `$node_VAR`, or assigned in it".into()))),
+            None if assigned
+                || names::GIVEN.contains(&name.as_str())
+                || pb.env.iter().any(|(n, _)| n.value == *name) => {}
+            None if name == BEFORE => {
+                command.wants.push(Want { var: BEFORE.into(), key: BEFORE.into(), from: String::new() })
+            }
+            None => {
+                return Err((
+                    scope.unknown_dollar(name).replacen('`', "`$", 1),
+                    Some("a script's names are inputs, loops, captures, `$node_VAR`, or assigned in it".into()),
+                ));
+            }
         }
     }
     Ok(command)
@@ -93,7 +103,10 @@ pub(super) fn look(def: &At<LookDef>, scope: &Scope, pb: &Playbook) -> Made<Look
     match &def.check {
         Check::Sh(text) => {
             if text.trim_start().starts_with("! ") {
-                return Err(("a script may not begin with `!`".into(), Some("a look has an opposite: `check.not.sh`".into())));
+                return Err((
+                    "a script may not begin with `!`".into(),
+                    Some("a look has an opposite: `check.not.sh`".into()),
+                ));
             }
             let command = script(text, scope, pb)?;
             Ok((Look { command, not: def.not, reading: Reading::Script, kind }, vec![(text.clone(), def.span.clone())]))
@@ -122,14 +135,21 @@ impl Resolver<'_> {
     }
 
     /// The places a list of `on` words means.
-    pub(super) fn on(&mut self, words: Option<&[At<String>]>, cast: &Cast, span: &Range<usize>, check: bool) -> Vec<On> {
+    pub(super) fn on(
+        &mut self,
+        words: Option<&[At<String>]>,
+        cast: &Cast,
+        span: &Range<usize>,
+        check: bool,
+    ) -> Vec<On> {
         let Some(words) = words else {
             return match (cast.default_on, &cast.target) {
                 ("all", _) => cast.all.iter().cloned().map(On::Node).collect(),
                 (_, Some(t)) => vec![On::Node(t.clone())],
                 (_, None) => {
                     let p = self.problem(span, "this runs on the target, but no node is the target");
-                    p.hint = Some("name it with `--on NODE`, or give the node that is this machine `local = true`".into());
+                    p.hint =
+                        Some("name it with `--on NODE`, or give the node that is this machine `local = true`".into());
                     Vec::new()
                 }
             };
@@ -140,7 +160,11 @@ impl Resolver<'_> {
             match word.as_str() {
                 "target" => match &cast.target {
                     Some(t) => nodes.push(t.clone()),
-                    None => drop(self.problem(&word.span, "no node is the target here").hint.insert("name it with `--on NODE`".into())),
+                    None => drop(
+                        self.problem(&word.span, "no node is the target here")
+                            .hint
+                            .insert("name it with `--on NODE`".into()),
+                    ),
                 },
                 "peers" => nodes.extend(cast.peers.iter().cloned()),
                 "all" => nodes.extend(cast.all.iter().cloned()),
@@ -155,7 +179,10 @@ impl Resolver<'_> {
                     if let Some(set) = other.strip_prefix("one of ") {
                         let of = self.set(set.trim(), cast);
                         match of {
-                            Some(of) if !of.is_empty() => out.push(On::Runtime { key: format!("one of {}", of.join(" ")), from: "the first that can be reached".into() }),
+                            Some(of) if !of.is_empty() => out.push(On::Runtime {
+                                key: format!("one of {}", of.join(" ")),
+                                from: "the first that can be reached".into(),
+                            }),
                             _ => drop(self.problem(&word.span, format!("`{set}` names no nodes"))),
                         }
                     } else if let Some(from) = self.world.roles.get(other) {
@@ -163,9 +190,13 @@ impl Resolver<'_> {
                     } else if let Some(of) = self.set(other, cast) {
                         nodes.extend(of);
                     } else {
-                        let known: Vec<String> = ["target", "peers", "all", "here"].iter().map(|s| s.to_string())
-                            .chain(self.world.nodes.iter().map(|n| n.name.clone())).chain(self.pb.groups.iter().map(|g| g.value.clone()))
-                            .chain(self.world.roles.keys().cloned()).collect();
+                        let known: Vec<String> = ["target", "peers", "all", "here"]
+                            .iter()
+                            .map(|s| s.to_string())
+                            .chain(self.world.nodes.iter().map(|n| n.name.clone()))
+                            .chain(self.pb.groups.iter().map(|g| g.value.clone()))
+                            .chain(self.world.roles.keys().cloned())
+                            .collect();
                         let hint = did_you_mean(other, known.iter().map(String::as_str));
                         self.problem(&word.span, format!("`{other}` names no node")).hint = hint;
                     }
@@ -230,12 +261,18 @@ impl Resolver<'_> {
                             let mut rest = text.as_str().trim_start();
                             for (i, name) in many.iter().enumerate() {
                                 let last = i + 1 == many.len();
-                                let end = if last { rest.len() } else { rest.find(char::is_whitespace).unwrap_or(rest.len()) };
+                                let end = if last {
+                                    rest.len()
+                                } else {
+                                    rest.find(char::is_whitespace).unwrap_or(rest.len())
+                                };
                                 with.push((name.to_string(), Bound::Value(rest[..end].trim_end().into())));
                                 rest = rest[end..].trim_start();
                             }
                         }
-                        (other, many) => with.push((many.first().copied().unwrap_or("item").to_string(), other.clone())),
+                        (other, many) => {
+                            with.push((many.first().copied().unwrap_or("item").to_string(), other.clone()))
+                        }
                     }
                     next.push(with);
                 }
@@ -250,7 +287,8 @@ impl Resolver<'_> {
             Over::Items(items) => {
                 let mut out = Vec::new();
                 for item in items {
-                    let mut scope = Scope::new(&self.world, on.clone(), cast.target.clone(), cast.peers.clone(), cast.all.clone());
+                    let mut scope =
+                        Scope::new(&self.world, on.clone(), cast.target.clone(), cast.peers.clone(), cast.all.clone());
                     scope.loops = row.to_vec();
                     match scope.fill(&item.value).map(|w| w.known()) {
                         Ok(Some(v)) => out.push(Bound::Value(v)),
@@ -276,9 +314,16 @@ impl Resolver<'_> {
                 } else if let Some(nodes) = self.set(word, cast) {
                     nodes.into_iter().map(Bound::Node).collect()
                 } else {
-                    let known: Vec<&str> = self.pb.inputs.iter().filter(|(_, i)| i.kind == InputKind::List).map(|(n, _)| n.as_str()).collect();
+                    let known: Vec<&str> = self
+                        .pb
+                        .inputs
+                        .iter()
+                        .filter(|(_, i)| i.kind == InputKind::List)
+                        .map(|(n, _)| n.as_str())
+                        .collect();
                     let hint = did_you_mean(word, known.into_iter().chain(["all", "peers", "others"]));
-                    self.problem(&name.span, format!("`{word}` is no list input, group or node to loop over")).hint = hint;
+                    self.problem(&name.span, format!("`{word}` is no list input, group or node to loop over")).hint =
+                        hint;
                     let _ = span;
                     Vec::new()
                 };
@@ -290,21 +335,40 @@ impl Resolver<'_> {
         }
     }
 
-    fn instance(&mut self, stage_id: &str, step: &Step, cast: &Cast, ons: &[On], items: Vec<(String, Bound)>, out: &mut Vec<plan::Step>) {
+    fn instance(
+        &mut self,
+        stage_id: &str,
+        step: &Step,
+        cast: &Cast,
+        ons: &[On],
+        items: Vec<(String, Bound)>,
+        out: &mut Vec<plan::Step>,
+    ) {
         let id = format!("{stage_id}/{}", step_id(step));
         let mut instance = id.clone();
-        let names: Vec<&str> = ons.iter().map(|on| match on {
-            On::Node(n) => n.as_str(),
-            On::Here => "here",
-            On::Runtime { key, .. } => key.as_str(),
-        }).collect();
+        let names: Vec<&str> = ons
+            .iter()
+            .map(|on| match on {
+                On::Node(n) => n.as_str(),
+                On::Here => "here",
+                On::Runtime { key, .. } => key.as_str(),
+            })
+            .collect();
         instance.push('@');
         instance.push_str(&names.join("+"));
-        let shown: Vec<(String, Value)> = items.iter().map(|(n, b)| (n.clone(), match b {
-            Bound::Value(v) => v.clone(),
-            Bound::Node(n) => n.as_str().into(),
-            _ => Value::default(),
-        })).collect();
+        let shown: Vec<(String, Value)> = items
+            .iter()
+            .map(|(n, b)| {
+                (
+                    n.clone(),
+                    match b {
+                        Bound::Value(v) => v.clone(),
+                        Bound::Node(n) => n.as_str().into(),
+                        _ => Value::default(),
+                    },
+                )
+            })
+            .collect();
         if !shown.is_empty() {
             let list: Vec<String> = shown.iter().map(|(n, v)| format!("{n}={}", v.lossy())).collect();
             instance.push_str(&format!("[{}]", list.join(",")));
@@ -312,24 +376,31 @@ impl Resolver<'_> {
         // The world is put aside while scopes borrow it, so that problems can be added meanwhile.
         let world = std::mem::take(&mut self.world);
         let pb = self.pb;
-        let scopes: Vec<Scope> = ons.iter().map(|on| {
-            let mut s = Scope::new(&world, on.clone(), cast.target.clone(), cast.peers.clone(), cast.all.clone());
-            s.loops = items.clone();
-            s
-        }).collect();
+        let scopes: Vec<Scope> = ons
+            .iter()
+            .map(|on| {
+                let mut s = Scope::new(&world, on.clone(), cast.target.clone(), cast.peers.clone(), cast.all.clone());
+                s.loops = items.clone();
+                s
+            })
+            .collect();
         let made = self.compile(step, &scopes, pb);
         let scope = &scopes[0];
         let title = scope.fill(&step.name);
         let about = scope.fill(&step.about).map(|w| w.shown());
         let when = step.when.as_ref().map(|w| (look(w, scope, pb), w.span.clone()));
         scope.take_wants();
-        let capture = step.capture.iter().map(|c| {
-            let key = match (&ons[0], world.captures.get(&c.value)) {
-                (On::Node(n), Some((_, true))) => format!("{}@{n}", c.value),
-                _ => c.value.clone(),
-            };
-            (c.value.clone(), key)
-        }).collect::<Vec<_>>();
+        let capture = step
+            .capture
+            .iter()
+            .map(|c| {
+                let key = match (&ons[0], world.captures.get(&c.value)) {
+                    (On::Node(n), Some((_, true))) => format!("{}@{n}", c.value),
+                    _ => c.value.clone(),
+                };
+                (c.value.clone(), key)
+            })
+            .collect::<Vec<_>>();
         drop(scopes);
         self.world = world;
         let title = match title {
@@ -423,7 +494,15 @@ impl Resolver<'_> {
                     looks.push((place(&scope.on), l));
                 }
                 let true_on = step.true_on.as_ref().map_or(TrueOn::All, |t| t.value);
-                Some((What::Check(plan::Check { looks, true_on, role: step.role.as_ref().map(|r| r.value.clone()), same: step.same }), false))
+                Some((
+                    What::Check(plan::Check {
+                        looks,
+                        true_on,
+                        role: step.role.as_ref().map(|r| r.value.clone()),
+                        same: step.same,
+                    }),
+                    false,
+                ))
             }
             Def::Run(action) => {
                 let (mut change, default) = self.change(step, action, scope, pb)?;
@@ -446,7 +525,10 @@ impl Resolver<'_> {
                     Some(None) => Undo::Manual(Word::literal(format!("take back by hand: {}", filled.shown()))),
                     None => return None,
                 };
-                Some((What::Manual(Box::new(plan::Manual { text: filled, done, verify, undo })), step.exclusive.unwrap_or(false)))
+                Some((
+                    What::Manual(Box::new(plan::Manual { text: filled, done, verify, undo })),
+                    step.exclusive.unwrap_or(false),
+                ))
             }
         }
     }
@@ -462,7 +544,13 @@ impl Resolver<'_> {
         }
     }
 
-    fn change(&mut self, step: &Step, action: &At<Action>, scope: &Scope, pb: &Playbook) -> Option<(plan::Change, bool)> {
+    fn change(
+        &mut self,
+        step: &Step,
+        action: &At<Action>,
+        scope: &Scope,
+        pb: &Playbook,
+    ) -> Option<(plan::Change, bool)> {
         let kind = action.word().to_string();
         if let Some(needs) = action.needs() {
             self.problem(&action.span, format!("`run.{kind}` needs {needs}, which this version does not have"));
@@ -476,9 +564,22 @@ impl Resolver<'_> {
             let made = script(text, scope, pb).map(|c| (c, vec![(text.clone(), action.span.clone())]));
             let run = self.took(made, &action.span)?;
             // What a script's values say it works on: hawiz's own records may not lie there.
-            self.out.paths.extend(run.binds.iter().map(|(_, v)| v.clone()).filter(|v| v.0.starts_with(b"/") && v.0.len() > 1));
+            self.out
+                .paths
+                .extend(run.binds.iter().map(|(_, v)| v.clone()).filter(|v| v.0.starts_with(b"/") && v.0.len() > 1));
             let undo = undo.unwrap_or_else(|| Undo::None("nothing was said".into()));
-            return Some((plan::Change { done: own_done, run, verify: own_verify.into_iter().collect(), undo, exits, tty: step.tty, kind }, false));
+            return Some((
+                plan::Change {
+                    done: own_done,
+                    run,
+                    verify: own_verify.into_iter().collect(),
+                    undo,
+                    exits,
+                    tty: step.tty,
+                    kind,
+                },
+                false,
+            ));
         }
         let recipe = match action.recipe(scope) {
             Ok(r) => r,
@@ -502,7 +603,8 @@ impl Resolver<'_> {
             c.wants.extend(mine);
             c
         };
-        let as_look = |text: Value| Look { command: command(text), not: false, reading: Reading::Catalog, kind: kind.clone() };
+        let as_look =
+            |text: Value| Look { command: command(text), not: false, reading: Reading::Catalog, kind: kind.clone() };
         let default_exclusive = matches!(kind.as_str(), "ip-add" | "mount" | "resource");
         let change = plan::Change {
             done: recipe.done.map(as_look).or(own_done),
@@ -538,7 +640,10 @@ impl Resolver<'_> {
             Some(UndoDef::Run(action)) => {
                 let made = match &action.value {
                     Action::Sh(text) => script(text, scope, pb).map(|c| (c, vec![(text.clone(), action.span.clone())])),
-                    op => op.recipe(scope).map(|r| (catalogue_command(r.run, scope), Vec::new())).map_err(|why| (format!("`{}`: {why}", op.word()), None)),
+                    op => op
+                        .recipe(scope)
+                        .map(|r| (catalogue_command(r.run, scope), Vec::new()))
+                        .map_err(|why| (format!("`{}`: {why}", op.word()), None)),
                 };
                 return self.took(made, &action.span).map(|c| Some(Undo::Run(c)));
             }

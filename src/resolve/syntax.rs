@@ -31,7 +31,8 @@ pub fn check(texts: &[(&str, bool)]) -> Vec<Option<String>> {
 
 /// What `sh -n` complains of, in its own words without its name; a machine without `sh` complains of nothing.
 fn parse(text: &str) -> Option<String> {
-    let mut child = Command::new("sh").arg("-n").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().ok()?;
+    let mut child =
+        Command::new("sh").arg("-n").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().ok()?;
     // Written from a thread of its own is not needed: `sh -n` prints nothing before it has read its error.
     let _ = child.stdin.take().expect("stdin was piped").write_all(text.as_bytes());
     let out = child.wait_with_output().ok()?;

@@ -159,7 +159,9 @@ fn node(name: &At<String>, mut raw: RawNode, r: &mut Reader) -> Node {
     if let Some(port) = raw.port.value.as_ref().filter(|p| p.value == 0) {
         r.wrong(&port.span, "there is no port 0");
     }
-    if let Some(state) = raw.state.value.as_ref().filter(|s| !s.starts_with('/') && raw.via.value.is_none() && raw.local.value.is_none()) {
+    if let Some(state) =
+        raw.state.value.as_ref().filter(|s| !s.starts_with('/') && raw.via.value.is_none() && raw.local.value.is_none())
+    {
         r.wrong_hint(
             &state.span,
             format!("`state` is not a full path: `{}`", state.value),

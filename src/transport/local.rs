@@ -24,7 +24,8 @@ pub(super) fn start(program: &OsStr, args: &[String], cwd: &Path) -> io::Result<
         fcntl_setfl(ours, fcntl_getfl(ours)? | OFlags::NONBLOCK)?;
     }
     // A secret in hawiz's environment is hawiz's alone.
-    let secrets = std::env::vars_os().map(|(name, _)| name).filter(|n| n.as_encoded_bytes().starts_with(b"HAWIZ_SECRET_"));
+    let secrets =
+        std::env::vars_os().map(|(name, _)| name).filter(|n| n.as_encoded_bytes().starts_with(b"HAWIZ_SECRET_"));
     let command = secrets.fold(duct::cmd(program, args), |c, name| c.env_remove(name));
     let child = command
         .dir(cwd)

@@ -147,23 +147,28 @@ impl Drawer {
             of_changes += 1;
             blocks.push(self.change(step, looks));
         }
-        let tail: Vec<String> = [(m.yes, quiet(State::Passed), "true"), (m.already, quiet(State::Already), "so already")]
-            .into_iter()
-            .filter(|(_, titles, _)| !titles.is_empty())
-            .map(|(mark, titles, word)| {
-                let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
-                let folded = fold_titles(&titles);
-                let one = format!("  {mark} {folded}");
-                if columns(&one) <= self.width { one } else { format!("  {mark} {} {word}", titles.len()) }
-            })
-            .collect();
+        let tail: Vec<String> =
+            [(m.yes, quiet(State::Passed), "true"), (m.already, quiet(State::Already), "so already")]
+                .into_iter()
+                .filter(|(_, titles, _)| !titles.is_empty())
+                .map(|(mark, titles, word)| {
+                    let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
+                    let folded = fold_titles(&titles);
+                    let one = format!("  {mark} {folded}");
+                    if columns(&one) <= self.width { one } else { format!("  {mark} {} {word}", titles.len()) }
+                })
+                .collect();
         let room = room.saturating_sub(tail.len());
         let total = blocks.len();
         for (i, lines) in blocks.into_iter().enumerate() {
             let left = total - i;
             let need = lines.len() + usize::from(left > 1);
             if out.len() + need > room {
-                let what = if left <= of_changes { count(left, "more change", "more changes") } else { format!("{left} more") };
+                let what = if left <= of_changes {
+                    count(left, "more change", "more changes")
+                } else {
+                    format!("{left} more")
+                };
                 out.push(format!("  {} {what}: v shows all", m.more));
                 break;
             }
@@ -224,7 +229,8 @@ impl Drawer {
             }
         }
         let n = changes.len();
-        let mut text = format!("  {}", if n == 0 { "nothing to change".to_string() } else { count(n, "change", "changes") });
+        let mut text =
+            format!("  {}", if n == 0 { "nothing to change".to_string() } else { count(n, "change", "changes") });
         if n > 0 && hard.is_empty() {
             text.push_str(if by_hand > 0 { ", undoable, partly by hand" } else { ", undoable" });
         } else if n > hard.len() {
@@ -353,7 +359,11 @@ impl Drawer {
     pub fn manual(&self, step: &Step, looks: Option<&Looks>) -> Vec<String> {
         let m = self.marks();
         let at = place(&step.place, looks);
-        let mut out = beside(&format!("{} {}", m.change, title(&step.title, looks)), &format!("by hand {} {at}", m.dot), self.width);
+        let mut out = beside(
+            &format!("{} {}", m.change, title(&step.title, looks)),
+            &format!("by hand {} {at}", m.dot),
+            self.width,
+        );
         if !step.about.is_empty() {
             out.extend(block(&step.about).lines().flat_map(|l| hang(&format!("  {l}"), self.width)));
         }
@@ -384,17 +394,26 @@ impl Drawer {
     /// Nobody knows whether a change happened.
     pub fn unknown(&self, step: &Step, node: &str, why: &str, looks: Option<&Looks>) -> Vec<String> {
         let m = self.marks();
-        let mut out = beside(&format!("{} {}", m.doubt, title(&step.title, looks)), &format!("{node} {} outcome unknown", m.dot), self.width);
+        let mut out = beside(
+            &format!("{} {}", m.doubt, title(&step.title, looks)),
+            &format!("{node} {} outcome unknown", m.dot),
+            self.width,
+        );
         out.extend(hang(&format!("    {}", harmless(why)), self.width));
         let c = match &step.what {
             What::Change(c) => c,
             _ => return out,
         };
-        out.extend(wrap_command(&block(&source(&c.run)), self.width.saturating_sub(4)).iter().map(|l| format!("    {l}")));
+        out.extend(
+            wrap_command(&block(&source(&c.run)), self.width.saturating_sub(4)).iter().map(|l| format!("    {l}")),
+        );
         if let Some(s) = looks.and_then(|l| l.one(&step.instance, Purpose::After)) {
             out.push(format!("  Looked at afterwards: {}.", plain::answer(s.looked.answer)));
         }
-        out.extend(hang("  Look for yourself before you answer: it is not run again unless you say it did not happen.", self.width));
+        out.extend(hang(
+            "  Look for yourself before you answer: it is not run again unless you say it did not happen.",
+            self.width,
+        ));
         out
     }
 }

@@ -77,7 +77,8 @@ impl Lines {
             return Vec::new();
         }
         let mut out = self.flush();
-        let ink = |ink: Ink, lines: Vec<String>| -> Vec<String> { lines.iter().map(|l| self.style.paint(ink, l)).collect() };
+        let ink =
+            |ink: Ink, lines: Vec<String>| -> Vec<String> { lines.iter().map(|l| self.style.paint(ink, l)).collect() };
         let w = self.style.width;
         let says = |mark: &str, text: &str| hang(&format!("{mark} {}", harmless(text)), w);
         match &record.event {
@@ -91,7 +92,10 @@ impl Lines {
                 out.extend(ink(Ink::Strong, hang(&format!("Going on with run {run}: {}", harmless(purpose)), w)));
             }
             Event::NodeSeen { node, unrecorded: Some(why), .. } => {
-                out.extend(ink(Ink::Doubt, says(m.doubt, &format!("{node} keeps no record of steps and no lock: {why}"))));
+                out.extend(ink(
+                    Ink::Doubt,
+                    says(m.doubt, &format!("{node} keeps no record of steps and no lock: {why}")),
+                ));
             }
             Event::NodeSeen { node, .. } => out.extend(says(m.yes, &format!("{node} answers"))),
             Event::NodeUnreachable { node, why } => {
@@ -147,7 +151,8 @@ impl Lines {
             }
             Event::Output { text, .. } => out.extend(self.tail(text, usize::MAX)),
             Event::LinkLost { node, why, .. } => {
-                let text = format!("  {} the link to {node} was lost: {why}; asking it what became of the step", m.doubt);
+                let text =
+                    format!("  {} the link to {node} was lost: {why}; asking it what became of the step", m.doubt);
                 out.extend(ink(Ink::Doubt, hang(&harmless(&text), w)));
             }
             Event::Captured { key, value } => {
@@ -159,7 +164,10 @@ impl Lines {
                 out.extend(hang(&harmless(&format!("  chosen: {choice}{reason}")), w));
             }
             Event::UndoIntent { title, node, .. } => {
-                out.extend(ink(Ink::Change, beside(&format!("  {} undo: {}", m.change, harmless(title)), &harmless(node), w)));
+                out.extend(ink(
+                    Ink::Change,
+                    beside(&format!("  {} undo: {}", m.change, harmless(title)), &harmless(node), w),
+                ));
             }
             Event::UndoFinished { title, node, outcome, tail, .. } => {
                 out.extend(self.result(outcome, &format!("undo: {}", harmless(title)), &harmless(node), 1, 0));
@@ -181,7 +189,16 @@ impl Lines {
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of one event")]
-    fn finished(&mut self, step: &str, title: &str, node: &str, outcome: &Outcome, tries: u32, tail: &str, ms: u64) -> Vec<String> {
+    fn finished(
+        &mut self,
+        step: &str,
+        title: &str,
+        node: &str,
+        outcome: &Outcome,
+        tries: u32,
+        tail: &str,
+        ms: u64,
+    ) -> Vec<String> {
         self.current = None;
         let agrees = matches!(outcome, Outcome::Passed | Outcome::Already | Outcome::Done);
         if self.style.verbose < 0 && (agrees || matches!(outcome, Outcome::Skipped(_))) {
@@ -201,7 +218,13 @@ impl Lines {
                 return Vec::new();
             }
             let out = self.flush();
-            let held = Held { id: id.to_string(), outcome: outcome.clone(), titles: vec![title], nodes: vec![node], took_ms: ms };
+            let held = Held {
+                id: id.to_string(),
+                outcome: outcome.clone(),
+                titles: vec![title],
+                nodes: vec![node],
+                took_ms: ms,
+            };
             self.held = Some(held);
             return out;
         }

@@ -180,17 +180,10 @@ pub struct Marks {
     pub more: &'static str,
     pub bar: &'static str,
 }
-pub const UTF8: Marks = Marks {
-    yes: "✓",
-    no: "✗",
-    doubt: "?",
-    change: "→",
-    already: "=",
-    not_yet: "·",
-    dot: "·",
-    more: "…",
-    bar: "│",
-};
+pub const UTF8: Marks =
+    Marks {
+        yes: "✓", no: "✗", doubt: "?", change: "→", already: "=", not_yet: "·", dot: "·", more: "…", bar: "│"
+    };
 pub const ASCII: Marks = Marks {
     yes: "ok",
     no: "NO",

@@ -150,14 +150,20 @@ impl Summary {
     }
 
     /// `2018-06-24 22:13  RUN  activate xcatmn2  done and verified`, wrapped under itself when it is too long.
-    pub fn lines(&self, style: &Style, local: fn(chrono::DateTime<chrono::Utc>) -> chrono::NaiveDateTime) -> Vec<String> {
+    pub fn lines(
+        &self,
+        style: &Style,
+        local: fn(chrono::DateTime<chrono::Utc>) -> chrono::NaiveDateTime,
+    ) -> Vec<String> {
         let m = style.marks();
-        let began = super::moment(&self.began)
-            .map_or(self.began.clone(), |t| local(t).format("%Y-%m-%d %H:%M").to_string());
+        let began =
+            super::moment(&self.began).map_or(self.began.clone(), |t| local(t).format("%Y-%m-%d %H:%M").to_string());
         let (mark, end) = match self.end {
             None => (m.doubt, "runs, or was broken off".to_string()),
             Some((v, exit)) if ink(v) == Ink::Good => (m.yes, format!("{} (exit {exit})", verdict(v))),
-            Some((v, exit)) => (if ink(v) == Ink::Bad { m.no } else { m.doubt }, format!("{} (exit {exit})", verdict(v))),
+            Some((v, exit)) => {
+                (if ink(v) == Ink::Bad { m.no } else { m.doubt }, format!("{} (exit {exit})", verdict(v)))
+            }
         };
         let target = self.target.as_deref().map(|t| format!(" {t}")).unwrap_or_default();
         let comment = self.comment.as_deref().map(|c| format!(" ({c})")).unwrap_or_default();

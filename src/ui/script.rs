@@ -462,7 +462,11 @@ impl<'a> Text<'a> {
         for proof in proofs(self.plan) {
             self.line("");
             let node = harmless(&proof.node);
-            self.beside(&format!("Proof: is {node} inactive?"), &format!("proof {} {node}", self.marks.dot), Ink::Strong);
+            self.beside(
+                &format!("Proof: is {node} inactive?"),
+                &format!("proof {} {node}", self.marks.dot),
+                Ink::Strong,
+            );
             if let Some((proven, _)) = self.looks.and_then(|l| l.proofs.get(&proof.node)) {
                 let (mark, ink) = match proven {
                     Proven::LookedAt | Proven::Attested => (self.marks.yes, Ink::Good),
@@ -655,7 +659,8 @@ impl<'a> Text<'a> {
         for p in [Purpose::Check, Purpose::Before, Purpose::Proof] {
             let all: Vec<String> = looks.of(&step.instance, p).map(|s| s.looked.evidence.clone()).collect();
             for l in all.iter().flat_map(|e| e.lines()).take(4) {
-                let text = super::escape::cut(&harmless(l), self.style.width.saturating_sub(6), self.marks.more).into_owned();
+                let text =
+                    super::escape::cut(&harmless(l), self.style.width.saturating_sub(6), self.marks.more).into_owned();
                 let text = format!("    | {text}");
                 let text = self.style.paint(Ink::Dim, &text);
                 self.line(&text);

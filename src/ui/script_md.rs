@@ -5,7 +5,9 @@
 
 use super::Looks;
 use super::escape::{block, line as harmless};
-use super::script::{assignment, functions_used, node_of, notes, place, places, proofs, source, stage_note, stage_skipped, stdin, title};
+use super::script::{
+    assignment, functions_used, node_of, notes, place, places, proofs, source, stage_note, stage_skipped, stdin, title,
+};
 use super::text::duration;
 use crate::event::Purpose;
 use crate::plan::{Gate, Look, Plan, Stage, Step, Undo, What};
@@ -22,7 +24,8 @@ pub fn render(plan: &Plan, looks: Option<&Looks>) -> String {
     }
     md.line("Who: ____________________  When: ____________________");
     md.line("");
-    let path = |s: &crate::plan::Source| format!("- {}: `{}` ({})", s.what, s.path, s.digest.get(..12).unwrap_or(&s.digest));
+    let path =
+        |s: &crate::plan::Source| format!("- {}: `{}` ({})", s.what, s.path, s.digest.get(..12).unwrap_or(&s.digest));
     plan.sources.iter().for_each(|s| md.line(&path(s)));
     md.line(&format!("- plan: {}", plan.digest.get(..12).unwrap_or(&plan.digest)));
     for s in &plan.secrets {
@@ -32,8 +35,7 @@ pub fn render(plan: &Plan, looks: Option<&Looks>) -> String {
         md.line(&format!("- `${key}`: from {} ____________________", harmless(from)));
     }
     let used = functions_used(plan);
-    let mut head: Vec<String> =
-        plan.env.iter().map(|(k, v)| format!("{}; export {k}", assignment(k, &v.0))).collect();
+    let mut head: Vec<String> = plan.env.iter().map(|(k, v)| format!("{}; export {k}", assignment(k, &v.0))).collect();
     for (name, body) in plan.functions.iter().filter(|(n, _)| used.contains(n.as_str())) {
         head.push(format!("{name}() {{\n{}\n}}", body.lossy().trim_matches('\n')));
     }
@@ -121,12 +123,17 @@ impl Md<'_> {
         match &step.what {
             What::Check(c) => {
                 for (p, look) in &c.looks {
-                    let on = if c.looks.len() > 1 { format!(" on {}", harmless(&place(p, self.looks))) } else { String::new() };
+                    let on = if c.looks.len() > 1 {
+                        format!(" on {}", harmless(&place(p, self.looks)))
+                    } else {
+                        String::new()
+                    };
                     let seen = self.looks.and_then(|l| {
                         let wanted = node_of(p).unwrap_or_default();
                         l.of(&step.instance, Purpose::Check).find(|s| c.looks.len() < 2 || s.looked.node == wanted)
                     });
-                    let now = seen.map(|s| format!(", was: {}", super::plain::answer(s.looked.answer))).unwrap_or_default();
+                    let now =
+                        seen.map(|s| format!(", was: {}", super::plain::answer(s.looked.answer))).unwrap_or_default();
                     self.indented(&format!("must be true{on}{now}:"));
                     self.look(look, "  ");
                 }
@@ -134,7 +141,8 @@ impl Md<'_> {
             What::Change(c) => {
                 if let Some(done) = &c.done {
                     let seen = self.looks.and_then(|l| l.one(&step.instance, Purpose::Before));
-                    let now = seen.map(|s| format!(" (was: {})", super::plain::answer(s.looked.answer))).unwrap_or_default();
+                    let now =
+                        seen.map(|s| format!(" (was: {})", super::plain::answer(s.looked.answer))).unwrap_or_default();
                     self.indented(&format!("nothing to do when this is true{now}; true afterwards:"));
                     self.look(done, "  ");
                 }
@@ -168,7 +176,11 @@ impl Md<'_> {
         match undo {
             Undo::Run(c) => {
                 let before = c.wants.iter().any(|w| w.key == BEFORE);
-                let what = if before { format!(" (`${BEFORE}`: what the first look printed before the change)") } else { String::new() };
+                let what = if before {
+                    format!(" (`${BEFORE}`: what the first look printed before the change)")
+                } else {
+                    String::new()
+                };
                 self.indented(&format!("undo{what}:"));
                 self.command(c, "  ");
             }

@@ -89,7 +89,8 @@ impl<'a> Cutter<'a> {
             _ => {
                 if step.exclusive && self.plan.exclusive && !self.plan.proof.is_empty() {
                     let all: Vec<&str> = self.plan.proof.iter().map(|p| p.node.as_str()).collect();
-                    let text = format!("Before the next change: is every other node inactive, still? ({})", all.join(", "));
+                    let text =
+                        format!("Before the next change: is every other node inactive, still? ({})", all.join(", "));
                     self.waiting.push(Item::Remark(text));
                 }
                 self.put(&step.place, Item::Step(step));
@@ -169,7 +170,10 @@ impl Sh<'_> {
             );
             self.remark("", text.as_bytes());
         }
-        self.remark("", b"Each step: look, change, look again. Stops at the first that fails; your shell stays as it is.");
+        self.remark(
+            "",
+            b"Each step: look, change, look again. Stops at the first that fails; your shell stays as it is.",
+        );
         self.remark("", b"Gates are remarks: read them. Deadlines are not kept here.");
         if parts > 1 {
             self.bytes(WORDS.as_bytes());
@@ -257,13 +261,16 @@ impl Sh<'_> {
             Item::Stage(number, stage) => self.stage(*number, stage),
             Item::Continued(number) => {
                 self.line("");
-                self.line(&format!(": \"${{hawiz_stage_{number}:?yes or no: did the condition of stage {number} hold}}\""));
+                self.line(&format!(
+                    ": \"${{hawiz_stage_{number}:?yes or no: did the condition of stage {number} hold}}\""
+                ));
                 self.line(&format!("hawiz_stage_go=$hawiz_stage_{number}"));
             }
             Item::Step(step) => self.step(step, learnt),
             Item::Report(step, check, look) => {
                 self.begin(step, learnt);
-                let text = format!("several nodes decide: {:?}{}", check.true_on, if check.same { ", the same" } else { "" });
+                let text =
+                    format!("several nodes decide: {:?}{}", check.true_on, if check.same { ", the same" } else { "" });
                 self.remark("", text.to_lowercase().as_bytes());
                 if let Some(role) = &check.role {
                     self.remark("", format!("where it is yes: {role}").as_bytes());
@@ -372,7 +379,10 @@ impl Sh<'_> {
         match undo {
             Undo::Run(c) => {
                 if c.wants.iter().any(|w| w.key == BEFORE) {
-                    self.remark("undo ", format!("(${BEFORE}: what the first look printed before the change):").as_bytes());
+                    self.remark(
+                        "undo ",
+                        format!("(${BEFORE}: what the first look printed before the change):").as_bytes(),
+                    );
                 }
                 let mut text = c.source();
                 while text.last() == Some(&b'\n') {

@@ -118,7 +118,13 @@ impl Moving {
                 self.step = None;
             }
             Event::StepStarted { title, node, number, of, .. } => {
-                let text = format!("{} {} {} {} {number}/{of}", harmless(title), style.marks().dot, harmless(node), style.marks().dot);
+                let text = format!(
+                    "{} {} {} {} {number}/{of}",
+                    harmless(title),
+                    style.marks().dot,
+                    harmless(node),
+                    style.marks().dot
+                );
                 self.step = Some((text, Instant::now()));
                 self.output.clear();
             }
@@ -203,7 +209,8 @@ impl Moving {
         for (bar, (text, since)) in self.shown.iter().zip(wanted) {
             let template = if since.is_some() { "{spinner} {msg} {elapsed:>4}" } else { "{msg}" };
             let ticks = if style.ascii { "|/-\\ " } else { "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ " };
-            let drawn = ProgressStyle::with_template(template).expect("the templates above are valid").tick_chars(ticks);
+            let drawn =
+                ProgressStyle::with_template(template).expect("the templates above are valid").tick_chars(ticks);
             bar.set_style(drawn);
             bar.set_message(text);
             if since.is_some() {

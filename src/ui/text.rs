@@ -221,10 +221,7 @@ mod tests {
         let text = "printf 'action=off ip=node1-bmc username=admin password=%s' \"$bmc_password\" | fence_ipmilan";
         assert_eq!(
             wrap_command(text, 64),
-            [
-                "printf 'action=off ip=node1-bmc username=admin password=%s' \\",
-                "  \"$bmc_password\" | fence_ipmilan"
-            ]
+            ["printf 'action=off ip=node1-bmc username=admin password=%s' \\", "  \"$bmc_password\" | fence_ipmilan"]
         );
         let text = "ip addr add 10.5.106.7/8 brd + dev eth0 label eth0:0 && arping -q -U -c 3 -I eth0 10.5.106.7";
         assert_eq!(
@@ -232,9 +229,17 @@ mod tests {
             ["ip addr add 10.5.106.7/8 brd + dev eth0 label eth0:0 &&", "  arping -q -U -c 3 -I eth0 10.5.106.7"]
         );
         let long = "echo 'a word that is much longer than the line and cannot be broken'";
-        assert_eq!(wrap_command(long, 20), ["echo \\", "  'a word that is much longer than the line and cannot be broken'"]);
+        assert_eq!(
+            wrap_command(long, 20),
+            ["echo \\", "  'a word that is much longer than the line and cannot be broken'"]
+        );
         let comment = "true # a comment that is longer than the line is left as it is, for it does not continue";
-        assert_eq!(wrap_command(comment, 20), ["true \\", "  # a comment that is longer than the line is left as it is, for it does not continue"].map(String::from).to_vec());
+        assert_eq!(
+            wrap_command(comment, 20),
+            ["true \\", "  # a comment that is longer than the line is left as it is, for it does not continue"]
+                .map(String::from)
+                .to_vec()
+        );
     }
 
     #[test]

@@ -123,10 +123,34 @@ const MN2: &str = "xcatmn2";
 
 pub fn plan() -> Plan {
     let data = vec![
-        step(MN2, "activate/data/mounted", None, "/HA is mounted and can be written", check(MN2, look("mountpoint -q /HA"))),
-        step(MN2, "activate/data/lies", Some(("dir", "/install")), "/install lies on it", check(MN2, look("test -L /install"))),
-        step(MN2, "activate/data/lies", Some(("dir", "/etc/xcat")), "/etc/xcat lies on it", check(MN2, look("test -L /etc/xcat"))),
-        step(MN2, "activate/data/lies", Some(("dir", "/tftpboot")), "/tftpboot lies on it", check(MN2, look("test -L /tftpboot"))),
+        step(
+            MN2,
+            "activate/data/mounted",
+            None,
+            "/HA is mounted and can be written",
+            check(MN2, look("mountpoint -q /HA")),
+        ),
+        step(
+            MN2,
+            "activate/data/lies",
+            Some(("dir", "/install")),
+            "/install lies on it",
+            check(MN2, look("test -L /install")),
+        ),
+        step(
+            MN2,
+            "activate/data/lies",
+            Some(("dir", "/etc/xcat")),
+            "/etc/xcat lies on it",
+            check(MN2, look("test -L /etc/xcat")),
+        ),
+        step(
+            MN2,
+            "activate/data/lies",
+            Some(("dir", "/tftpboot")),
+            "/tftpboot lies on it",
+            check(MN2, look("test -L /tftpboot")),
+        ),
     ];
     let mut add = step(
         MN2,
@@ -141,7 +165,13 @@ pub fn plan() -> Plan {
     );
     add.exclusive = true;
     let address = vec![
-        step(MN2, "activate/address/free", None, "Nobody answers on 10.5.106.7", check(MN2, Look { not: true, ..look("arping -q -c 1 10.5.106.7") })),
+        step(
+            MN2,
+            "activate/address/free",
+            None,
+            "Nobody answers on 10.5.106.7",
+            check(MN2, Look { not: true, ..look("arping -q -c 1 10.5.106.7") }),
+        ),
         add,
     ];
 
@@ -153,7 +183,8 @@ pub fn plan() -> Plan {
         change("systemctl is-active -q postgresql", "systemctl start postgresql", undo("systemctl stop postgresql")),
     );
     start.tries = 3;
-    let mut answers = step(MN2, "activate/services/answers", None, "PostgreSQL answers", check(MN2, look("pg_isready -q")));
+    let mut answers =
+        step(MN2, "activate/services/answers", None, "PostgreSQL answers", check(MN2, look("pg_isready -q")));
     answers.within = secs(600);
     let mut which = step(
         MN2,
@@ -180,7 +211,8 @@ pub fn plan() -> Plan {
     );
     zones.title = Word(vec![Part::Text("Publish the zones of ".into()), Part::Name("site_domain".into())]);
     zones.deadline = Some(secs(600));
-    let mut when = look("test \"$site_domain\" != none && getent hosts 10.5.106.7 | grep -qwF \"xcatmn1.$site_domain\"");
+    let mut when =
+        look("test \"$site_domain\" != none && getent hosts 10.5.106.7 | grep -qwF \"xcatmn1.$site_domain\"");
     when.command.wants = vec![want("site_domain", "activate/services/which-domain")];
     zones.when = Some(when);
     let mut label = step(
@@ -193,7 +225,10 @@ pub fn plan() -> Plan {
     if let What::Change(c) = &mut label.what {
         let before = Want { var: BEFORE.into(), key: BEFORE.into(), from: "this step".into() };
         c.undo = Undo::Run(Command { wants: vec![before], ..Command::new("setif \"$before\"") });
-        c.done = Some(Look { command: Command { functions: vec!["lsif".into()], ..c.done.as_ref().expect("set above").command.clone() }, ..look("") });
+        c.done = Some(Look {
+            command: Command { functions: vec!["lsif".into()], ..c.done.as_ref().expect("set above").command.clone() },
+            ..look("")
+        });
     }
     label.on_failure = OnFailure::Continue;
 
@@ -226,7 +261,13 @@ pub fn plan() -> Plan {
         })),
     );
 
-    let mut services = stage("activate/services", "Start the services", Some("xCAT"), Gate::Ask, vec![start, answers, which, zones, label]);
+    let mut services = stage(
+        "activate/services",
+        "Start the services",
+        Some("xCAT"),
+        Gate::Ask,
+        vec![start, answers, which, zones, label],
+    );
     services.about = "xCAT's own order: the database first.".into();
     let mut plan = bare(vec![
         stage("activate/data", "Is the shared data here?", None, Gate::Open, data),
@@ -247,8 +288,20 @@ pub fn plan() -> Plan {
     plan.proof = vec![Proof {
         node: "xcatmn1".into(),
         steps: vec![
-            step("xcatmn1", "inactive/is/holds", None, "does not hold 10.5.106.7", check("xcatmn1", look("! ip-is 10.5.106.7"))),
-            step("xcatmn1", "inactive/is/stopped", None, "xcatd is stopped", check("xcatmn1", look("systemctl is-inactive xcatd"))),
+            step(
+                "xcatmn1",
+                "inactive/is/holds",
+                None,
+                "does not hold 10.5.106.7",
+                check("xcatmn1", look("! ip-is 10.5.106.7")),
+            ),
+            step(
+                "xcatmn1",
+                "inactive/is/stopped",
+                None,
+                "xcatd is stopped",
+                check("xcatmn1", look("systemctl is-inactive xcatd")),
+            ),
         ],
     }];
     plan
@@ -262,7 +315,15 @@ pub fn looked(step: &str, title: &str, purpose: Purpose, answer: Answer, evidenc
         Answer::Unsettled => Some(4),
         Answer::CouldNotLook => None,
     };
-    Looked { step: step.into(), title: title.into(), node: node.into(), purpose, answer, code, evidence: evidence.into() }
+    Looked {
+        step: step.into(),
+        title: title.into(),
+        node: node.into(),
+        purpose,
+        answer,
+        code,
+        evidence: evidence.into(),
+    }
 }
 
 /// Records of a dry run's looks, a second apart.
@@ -307,21 +368,28 @@ pub fn records(events: Vec<Event>) -> Vec<Record> {
 pub fn everything() -> Vec<Record> {
     use Answer::{CouldNotLook, No, Yes};
     let s = |t: &str| t.to_string();
-    let finished = |step: &str, title: &str, outcome: Outcome, attempts: u32, tail: &str, took_ms: u64| Event::StepFinished {
+    let finished =
+        |step: &str, title: &str, outcome: Outcome, attempts: u32, tail: &str, took_ms: u64| Event::StepFinished {
+            step: s(step),
+            title: s(title),
+            node: s(MN2),
+            code: match outcome {
+                Outcome::Failed(_) => Some(1),
+                Outcome::Unknown(_) => None,
+                _ => Some(0),
+            },
+            outcome,
+            attempts,
+            tail: s(tail),
+            took_ms,
+        };
+    let begins = |step: &str, title: &str, number: u32| Event::StepStarted {
         step: s(step),
         title: s(title),
         node: s(MN2),
-        code: match outcome {
-            Outcome::Failed(_) => Some(1),
-            Outcome::Unknown(_) => None,
-            _ => Some(0),
-        },
-        outcome,
-        attempts,
-        tail: s(tail),
-        took_ms,
+        number,
+        of: 5,
     };
-    let begins = |step: &str, title: &str, number: u32| Event::StepStarted { step: s(step), title: s(title), node: s(MN2), number, of: 5 };
     let intent = |step: &str, title: &str, attempt: u32| Event::StepIntent {
         step: s(step),
         title: s(title),
@@ -349,7 +417,12 @@ pub fn everything() -> Vec<Record> {
         },
         Event::RunResumed { run: s("20180624-221310-k7q"), purpose: s("resume"), hawiz: s("0.1.0") },
         Event::NodeSeen { node: s(MN2), boot: s("b2"), identity: Some(s("id2")), unrecorded: None },
-        Event::NodeSeen { node: s("xcatmn3"), boot: s("b3"), identity: None, unrecorded: Some(s("/var/lib is read-only")) },
+        Event::NodeSeen {
+            node: s("xcatmn3"),
+            boot: s("b3"),
+            identity: None,
+            unrecorded: Some(s("/var/lib is read-only")),
+        },
         Event::NodeUnreachable { node: s("xcatmn1"), why: s("no answer on 10.5.106.70:22 in 10s") },
         Event::NodeLocked { node: s(MN2) },
         Event::NodeHeld { node: s("xcatmn3"), holder: s("run 20180624-220000-aaa of bob since 22:00") },
@@ -358,11 +431,21 @@ pub fn everything() -> Vec<Record> {
         Event::ProofTaken { node: s("xcatmn3"), proven: Proven::LookedAt, again: false },
         Event::StageStarted { stage: s("activate/data"), title: s("Is the shared data here?"), number: 1, of: 3 },
         begins("activate/data/lies@xcatmn2[dir=/install]", "/install lies on it", 1),
-        Event::Looked(looked("activate/data/lies@xcatmn2[dir=/install]", "/install lies on it", Purpose::Check, Yes, "/HA/install")),
+        Event::Looked(looked(
+            "activate/data/lies@xcatmn2[dir=/install]",
+            "/install lies on it",
+            Purpose::Check,
+            Yes,
+            "/HA/install",
+        )),
         finished("activate/data/lies@xcatmn2[dir=/install]", "/install lies on it", Outcome::Passed, 1, "", 12),
         finished("activate/data/lies@xcatmn2[dir=/etc/xcat]", "/etc/xcat lies on it", Outcome::Passed, 1, "", 11),
         finished("activate/data/lies@xcatmn2[dir=/tftpboot]", "/tftpboot lies on it", Outcome::Passed, 1, "", 10),
-        Event::StageSkipped { stage: s("activate/hba"), title: s("Let this node in"), reason: s("its condition is false") },
+        Event::StageSkipped {
+            stage: s("activate/hba"),
+            title: s("Let this node in"),
+            reason: s("its condition is false"),
+        },
         Event::StageStarted { stage: s("activate/address"), title: s("Take the address"), number: 2, of: 3 },
         Event::GateAsked { stage: s("activate/address") },
         Event::GateAnswered { stage: s("activate/address"), answer: s("yes"), by: s("person") },
@@ -372,7 +455,12 @@ pub fn everything() -> Vec<Record> {
         Event::StageStarted { stage: s("activate/services"), title: s("Start the services"), number: 3, of: 3 },
         begins(pg, "Start postgresql", 3),
         intent(pg, "Start postgresql", 1),
-        Event::Output { step: s(pg), node: s(MN2), stderr: false, text: s("starting\n\u{1b}[31mred\u{1b}[0m \u{202e}txt\n") },
+        Event::Output {
+            step: s(pg),
+            node: s(MN2),
+            stderr: false,
+            text: s("starting\n\u{1b}[31mred\u{1b}[0m \u{202e}txt\n"),
+        },
         finished(pg, "Start postgresql", Outcome::Done, 1, "", 3210),
         begins(xcatd, "Start xcatd", 4),
         intent(xcatd, "Start xcatd", 1),
@@ -383,20 +471,42 @@ pub fn everything() -> Vec<Record> {
             of: 2,
             code: Some(1),
             why: s("exit 1"),
-            tail: s("one\ntwo\nthree\nfour\nJob for xcatd.service failed because the control process exited with error code."),
+            tail: s(
+                "one\ntwo\nthree\nfour\nJob for xcatd.service failed because the control process exited with error code.",
+            ),
         },
         intent(xcatd, "Start xcatd", 2),
         Event::LinkLost { step: s(xcatd), node: s(MN2), why: s("connection reset") },
         finished(xcatd, "Start xcatd", Outcome::Failed(s("exit 1")), 2, "see \"journalctl -xe\"", 64250),
         Event::Chosen { step: s(xcatd), choice: s("skip"), reason: Some(s("not needed today")) },
-        finished("activate/services/opt@xcatmn2", "Start conserver", Outcome::Skipped(s("the unit is absent")), 0, "", 0),
-        finished("activate/services/unk@xcatmn2", "Publish the zones", Outcome::Unknown(s("the node was rebooted")), 1, "", 5000),
+        finished(
+            "activate/services/opt@xcatmn2",
+            "Start conserver",
+            Outcome::Skipped(s("the unit is absent")),
+            0,
+            "",
+            0,
+        ),
+        finished(
+            "activate/services/unk@xcatmn2",
+            "Publish the zones",
+            Outcome::Unknown(s("the node was rebooted")),
+            1,
+            "",
+            5000,
+        ),
         Event::Captured { key: s("site_domain"), value: "cluster.com".into() },
         Event::Looked(looked("activate/services/opt@xcatmn2", "conserver is there", Purpose::After, CouldNotLook, "")),
         Event::Noted { text: s("the site file changed since the run began") },
         Event::Interrupted { signal: s("^C"), then: s("stops after this step; once more breaks it off") },
         Event::UndoIntent { step: s(pg), title: s("Start postgresql"), node: s(MN2), attempt: 1, claim: None },
-        Event::UndoFinished { step: s(pg), title: s("Start postgresql"), node: s(MN2), outcome: Outcome::Undone, tail: s("") },
+        Event::UndoFinished {
+            step: s(pg),
+            title: s("Start postgresql"),
+            node: s(MN2),
+            outcome: Outcome::Undone,
+            tail: s(""),
+        },
         Event::UndoFinished {
             step: s("activate/address/add@xcatmn2"),
             title: s("Add 10.5.106.7/8 to eth0"),

@@ -122,7 +122,8 @@ pub fn check(scenario: &Value, seen: &[Seen], code: i64) -> Vec<String> {
         }
     }
 
-    let accepted: Vec<i64> = scenario["exit_codes_accepted"].as_array().into_iter().flatten().filter_map(Value::as_i64).collect();
+    let accepted: Vec<i64> =
+        scenario["exit_codes_accepted"].as_array().into_iter().flatten().filter_map(Value::as_i64).collect();
     if !accepted.is_empty() && !accepted.contains(&code) {
         let class = text(&scenario["exit_class_wanted"]);
         let list: Vec<String> = accepted.iter().map(i64::to_string).collect();
