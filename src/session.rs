@@ -34,8 +34,6 @@ use wire::{Kept, Link, Lost, now, random, word};
 const PROMPTLY: Duration = Duration::from_secs(30);
 /// A step that is followed says something at least every second, even if only that it has nothing to say.
 const SILENCE: Duration = Duration::from_secs(20);
-/// A look that was killed has this long to say so.
-const DYING: Duration = Duration::from_secs(2);
 const LOOK_CAP: usize = 1 << 20;
 const STEP_CAP: usize = 64 << 20;
 const STATE: &str = "/var/lib/hawiz";
@@ -123,6 +121,11 @@ impl Fleet {
         self.cap = bytes;
         self
     }
+    /// Whether claims are kept on a tmpfs; `HAWIZ_TMPFS_STATE=1` says yes.
+    pub fn tmpfs(mut self, accepted: bool) -> Fleet {
+        self.tmpfs = accepted;
+        self
+    }
     fn index(&self, node: &str) -> Result<usize, Unreachable> {
         let found = self.nodes.iter().position(|(n, _)| n.name == node);
         found.ok_or_else(|| Unreachable { node: node.into(), why: "the plan has no such node".into() })
@@ -130,10 +133,10 @@ impl Fleet {
     /// A fresh session and what the node says of itself.
     fn connect(&self, i: usize) -> Result<(Link, Greeting), Lost> {
         let node = &self.nodes[i].0;
-        let mut link = Link::open(node, &self.base, PROMPTLY).map_err(Lost)?;
         let state = node.state.clone().unwrap_or_else(|| STATE.into());
-        let tmpfs: &[u8] = if self.tmpfs { b"1" } else { b"0" };
-        link.call("hz_hello", &[&crate::shell::quote(state.as_bytes()), tmpfs]);
+        let quoted = String::from_utf8(crate::shell::quote(state.as_bytes())).expect("it was a string");
+        let hello = format!("{quoted} {}", u8::from(self.tmpfs));
+        let mut link = Link::open(node, &self.base, &hello).map_err(Lost)?;
         let answer = link.answer(PROMPTLY)?;
         let mut greeting =
             Greeting { identity: None, boot: String::new(), uid: 0, state, unrecorded: None, addresses: Vec::new() };
@@ -141,6 +144,7 @@ impl Fleet {
             let (key, value) = line.split_once(' ').unwrap_or((line, ""));
             let given = (!value.is_empty()).then(|| value.to_string());
             match key {
+                "group" => link.group = value.parse().ok(),
                 "boot" => greeting.boot = value.to_string(),
                 "uid" => greeting.uid = value.parse().map_err(|_| Lost("its `id -u` is not a number".into()))?,
                 "id" => greeting.identity = given,
@@ -205,30 +209,26 @@ impl Fleet {
         side.call("hz_kill", &[pid.to_string().as_bytes()]);
         let _ = side.answer(PROMPTLY);
     }
-    /// Kills a look that is late, as soon as its process is known. `false`: it is still there.
-    fn end_look(&mut self, i: usize, looking: &mut Looking, kept: &mut (Kept, Kept)) -> bool {
-        let mut killed = false;
-        let until = now() + DYING;
-        while now() < until {
-            if let (false, Some(pid)) = (killed, looking.pid) {
-                self.kill(i, pid);
-                killed = true;
-            }
-            let wait = if killed { DYING } else { Duration::from_millis(20) };
-            let Ok(link) = self.free(i) else { return false };
-            match live::look(link, looking, wait, kept) {
-                Ok(Some(_)) => return true,
-                Ok(None) => {}
-                Err(_) => return false,
-            }
+    /// Kills a look that is late, and the session with it: one process group. What it had said is kept.
+    fn end_look(&mut self, i: usize, looking: &mut Looking, kept: &mut (Kept, Kept)) {
+        let Ok(group) = self.free(i).map(|link| link.group) else { return };
+        if let Some(group) = group {
+            self.kill(i, group);
         }
-        false
+        if let Ok(link) = self.free(i) {
+            let _ = live::look(link, looking, Duration::from_millis(100), kept);
+        }
+        self.drop_free(i);
     }
     fn begin_look(link: &mut Link, sent: &Sent) -> Looking {
         let tag = random(8);
+        let text = wire::plain(&sent.script).unwrap_or_else(|| {
+            link.set(&[b"hz_plain ", &word(&sent.script)[..]].concat());
+            b"\"$hz_v\"".to_vec()
+        });
         match &sent.stdin {
-            None => link.call("hz_look", &[tag.as_bytes(), &word(&sent.script)]),
-            Some(stdin) => link.call("hz_feed", &[tag.as_bytes(), &word(&sent.script), &word(stdin)]),
+            None => link.call("hz_look", &[tag.as_bytes(), &text]),
+            Some(stdin) => link.call("hz_feed", &[tag.as_bytes(), &text, &word(stdin)]),
         }
         Looking::new(&link.mark(), &tag)
     }
@@ -288,10 +288,7 @@ impl Reach for Fleet {
                 return Ok(live::reply(None, kept, Some(format!("the link was lost: {why}"))));
             }
         };
-        // It goes on over this stream if the look is really gone, else over a fresh one.
-        if !self.end_look(i, &mut looking, &mut kept) {
-            self.drop_free(i);
-        }
+        self.end_look(i, &mut looking, &mut kept);
         Ok(live::reply(None, kept, Some(late)))
     }
 
@@ -492,11 +489,11 @@ impl Reach for Fleet {
 
     fn cancel(&mut self, node: &str, claim: &Claim, grace: Duration) -> Result<Truth, Unreachable> {
         let i = self.index(node)?;
-        if let Some((c, Step::Bare(looking, _))) = &self.nodes[i].1.step
+        if let Some((c, Step::Bare(..))) = &self.nodes[i].1.step
             && c == claim
         {
-            if let Some(pid) = looking.pid {
-                self.kill(i, pid);
+            if let Some(group) = self.nodes[i].1.link.as_ref().and_then(|l| l.group) {
+                self.kill(i, group);
             }
             self.nodes[i].1.step = None;
             self.nodes[i].1.link = None;

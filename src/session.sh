@@ -1,6 +1,6 @@
 # The half of the session protocol that runs on the node. Sent once to the node's own sh, which then reads one call of a
-# function below a message. Comments and indentation are stripped before it travels. POSIX tools and setsid only; runs in
-# dash, bash, busybox sh and mksh. The client has set hz_n (the nonce of this session) and hz_leader, hz_loader before.
+# function below a line. Comments and indentation are stripped before it travels. POSIX tools and setsid only; runs in
+# dash, bash, busybox sh and mksh. The client has set hz_n (the nonce of this session) and hz_leader before.
 #
 # Every frame is lines that start with "@NONCE.SEQ" and a letter. No data is ever compared with them by this side.
 LC_ALL=C
@@ -14,6 +14,8 @@ for hz_x in /usr/local/sbin /usr/sbin /sbin; do
 done
 export PATH
 hz_umask=$(umask)
+hz_nl='
+'
 
 # Data travels as %b escapes in printable characters. mksh has no printf of its own, and a foreign one would put the data
 # into an argv; its print knows the same escapes.
@@ -39,14 +41,19 @@ hz_end() {
 
 # --- looks -----------------------------------------------------------------------------------------------------------
 # The text is the body of a function, so that nothing of it runs unless all of it was understood; then the tag is printed.
+# It runs in a subshell, which costs no exec; the session's process group is its own, so that a late look can be ended.
+hz_text() { # tag text
+  set -eu
+  eval "hawiz_text() { :; $2
+}"
+  echo "$1"
+  unset hz_l hz_x hz_y hz_c
+  hawiz_text
+}
 hz_look() { # seq tag text
   hz_begin "$1"
   hz_begin "$1" >&2
-  hz_put "hawiz_text() { :; $3
-}
-echo $2 \$\$
-hawiz_text </dev/null
-" 2>/dev/null | $hz_setsid sh -eu
+  (hz_text "$2" "$3") </dev/null
   hz_c=$?
   hz_end "$1" "$hz_c" >&2
   hz_end "$1" "$hz_c"
@@ -54,14 +61,19 @@ hawiz_text </dev/null
 hz_feed() { # seq tag text stdin
   hz_begin "$1"
   hz_begin "$1" >&2
-  { hz_line "$3" && hz_put "$4"; } 2>/dev/null | $hz_setsid sh -c "$hz_lib$hz_loader" sh "$2"
+  hz_put "$4" 2>/dev/null | (hz_text "$2" "$3")
   hz_c=$?
   hz_end "$1" "$hz_c" >&2
   hz_end "$1" "$hz_c"
 }
+# Text that is not plain ASCII comes as escapes, because not every shell reads every byte; costs a fork.
+hz_plain() { # escapes: hz_v
+  hz_v=$(hz_put "$1"; echo .)
+  hz_v=${hz_v%.}
+}
 hz_kill() { # seq pid
   hz_begin "$1"
-  kill -KILL "-$2" 2>/dev/null || kill -KILL "$2" 2>/dev/null
+  kill -KILL "-$2" 2>/dev/null
   hz_end "$1" 0
 }
 
@@ -128,6 +140,8 @@ hz_hello() { # seq state tmpfs
   hz_judge "$3"
   { read -r hz_id <"$hz_state/id"; } 2>/dev/null
   hz_begin "$1"
+  hz_stat $$
+  if [ "$hz_pg" = $$ ]; then hz_line "group $$"; fi
   hz_line "boot $hz_boot"
   hz_line "uid $hz_uid"
   hz_line "id $hz_id"
@@ -169,7 +183,7 @@ hz_take() { # run marker generation id words
   hz_own=$hz_state/run.$1
   (umask 077 && mkdir -p "$hz_own") || return
   mkdir -m 711 "$hz_own/$3" && hz_line "$1
-$5" >"$hz_own/$3/info" || return
+$5" >"$hz_own/$3/info" && hz_line "$hz_lib$hz_leader" >"$hz_own/$3/leader" || return
   hz_tries=0
   while :; do
     if mkdir "$hz_state/lock" 2>/dev/null; then
@@ -282,6 +296,10 @@ hz_claim() { # text
     return 0
   fi
   rm -rf "$hz_d"
+  hz_x=$(df -P -k "$hz_state" 2>/dev/null | while read -r hz_a hz_a hz_a hz_y hz_a; do hz_line "$hz_y"; done)
+  echo
+  echo "its record could not be written to $hz_state (${hz_x##*
+} KiB are free there)"
   return 1
 }
 hz_tick() {
@@ -304,17 +322,21 @@ hz_start() { # seq generation hash text stdin secret cap
   hz_line "$5" | {
     hz_tick &
     hz_t=$!
-    setsid sh -c "$hz_lib$hz_leader" hawiz "$hz_d" "$hz_boot" "$hz_ns" "$hz_umask" "$7"
+    setsid sh "${hz_d%/*}/leader" "$hz_d" "$hz_boot" "$hz_ns" "$hz_umask" "$7"
     kill "$hz_t"
     echo e
   } 2>/dev/null | (hz_follow "$1" "$6")
 }
 # Tells the output of the step as it comes, until the event "e"; then its code.
 hz_flow() { # seq
-  echo "@$hz_n.$1"1
-  [ -e out.gap ] || cat <&6
-  echo "@$hz_n.$1"2
-  [ -e err.gap ] || cat <&7
+  if [ -s out ] && [ ! -e out.gap ]; then
+    echo "@$hz_n.$1"1
+    cat <&6
+  fi
+  if [ -s err ] && [ ! -e err.gap ]; then
+    echo "@$hz_n.$1"2
+    cat <&7
+  fi
   echo "@$hz_n.$1"0
 }
 hz_kept() { # out or err: what is kept of it, the gap named
@@ -341,6 +363,12 @@ hz_follow() { # seq secret
     echo "@$hz_n.$1g$hz_x"
     hz_kept "$hz_x"
     echo "@$hz_n.$1"0
+  done
+  # Who cancels it by force writes the code a moment after the leader is gone.
+  if [ ! -e go ]; then hz_line "@$hz_n.$1!its leader could not begin"; return; fi
+  for hz_x in 1 2 3 4 5 6 7 8 9 10; do
+    if [ -e rc ]; then break; fi
+    sleep "$hz_nap"
   done
   if hz_code; then
     [ "$2" = 0 ] || rm -f out out.* err err.*
@@ -473,3 +501,8 @@ hz_output() { # seq run hash
   hz_end "$1" 0 >&2
   hz_end "$1" 0
 }
+
+hz_hello 000001 @HELLO@
+while IFS= read -r hz_l; do
+  eval "$hz_l"
+done

@@ -144,35 +144,51 @@ fn ten_thousand_steps_are_read_in_no_time() {
             .expect("a text has room");
         }
     }
-    let begin = std::time::Instant::now();
+    // This thread's own time, so that a busy machine does not count.
+    let now = || {
+        let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        std::time::Duration::new(t.tv_sec as u64, t.tv_nsec as u32)
+    };
+    let begin = now();
     let (tree, _, problems) = read("long.toml", &text);
-    let took = begin.elapsed();
+    let took = now() - begin;
     assert!(tree, "{problems}");
     println!("10,000 steps: {took:?}");
-    // Unoptimised and on a busy machine it may take longer; what is caught here is a square.
-    let limit = if cfg!(debug_assertions) { 3000 } else { 150 };
+    // Unoptimised it takes about a second; what is caught here is a square.
+    let limit = if cfg!(debug_assertions) { 5000 } else { 150 };
     assert!(took.as_millis() < limit, "{took:?}");
 }
 
 /// taplo, if it is there: `$TAPLO`, else the one on PATH.
 fn taplo() -> Option<std::process::Command> {
     let program = std::env::var_os("TAPLO").unwrap_or_else(|| "taplo".into());
-    let there = std::process::Command::new(&program).arg("--version").output().is_ok_and(|o| o.status.success());
+    // The one from npm says its version and exits 1.
+    let there =
+        std::process::Command::new(&program).arg("--version").output().is_ok_and(|o| o.stdout.starts_with(b"taplo"));
     there.then(|| std::process::Command::new(program))
 }
 
-/// What taplo says to a text with one of hawiz's schemas.
-fn linted(schema: &serde_json::Value, name: &str, text: &str) -> (bool, String) {
-    let folder = std::env::temp_dir().join(format!("hawiz-format-{}-{name}", std::process::id()));
+/// The files that taplo refuses with one of hawiz's schemas, and what it says. One start for all: it is slow to begin.
+fn refused(what: &str, schema: &serde_json::Value, files: &[(String, String)]) -> (Vec<String>, String) {
+    let folder = std::env::temp_dir().join(format!("hawiz-format-{}-{what}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a temporary folder");
-    let (file, against) = (folder.join(name), folder.join("schema.json"));
-    std::fs::write(&file, text).expect("a writable folder");
+    let against = folder.join("schema.json");
     std::fs::write(&against, schema.to_string()).expect("a writable folder");
     let mut command = taplo().expect("asked for before");
-    command.current_dir(&folder).arg("lint").arg("--schema").arg(format!("file://{}", against.display())).arg(&file);
+    command
+        .current_dir(&folder)
+        .args(["lint", "--colors", "never", "--schema"])
+        .arg(format!("file://{}", against.display()));
+    for (name, text) in files {
+        std::fs::write(folder.join(name), text).expect("a writable folder");
+        command.arg(folder.join(name));
+    }
     let output = command.output().expect("it ran a moment ago");
     std::fs::remove_dir_all(&folder).expect("our own folder");
-    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let names = files.iter().map(|(n, _)| n.clone()).filter(|n| said.contains(&format!("/{n}"))).collect::<Vec<_>>();
+    assert_eq!(output.status.success(), names.is_empty(), "{said}");
+    (names, said)
 }
 
 #[test]
@@ -182,14 +198,15 @@ fn taplo_accepts_with_the_schema_what_hawiz_reads_and_refuses_what_is_misshapen(
         return;
     }
     let (playbook, site) = (hawiz::schema::playbook(), hawiz::schema::site());
-    for (name, text) in files("good").into_iter().filter(|(n, _)| !n.ends_with(".ru.toml")) {
-        let schema = if name == "hawiz.toml" { &site } else { &playbook };
-        let (fine, said) = linted(schema, &name, &text);
-        assert!(fine, "{name}: {said}");
+    let (sites, rest): (Vec<_>, Vec<_>) = files("good").into_iter().partition(|(n, _)| n == "hawiz.toml");
+    let playbooks: Vec<_> = rest.into_iter().filter(|(n, _)| !n.ends_with(".ru.toml")).collect();
+    for (schema, files) in [(&playbook, &playbooks), (&site, &sites)] {
+        let (names, said) = refused("good", schema, files);
+        assert!(names.is_empty(), "{said}");
     }
     let step =
         |lines: &str| format!("format = 1\ntitle = \"x\"\n[[activate]]\nstage = \"s\"\n[[activate.step]]\n{lines}\n");
-    for bad in [
+    let bad_playbooks = [
         step("nmae = \"x\"\ncheck.sh = \"true\""),
         step("name = 3\ncheck.sh = \"true\""),
         step("name = \"x\""),
@@ -207,17 +224,17 @@ fn taplo_accepts_with_the_schema_what_hawiz_reads_and_refuses_what_is_misshapen(
         "format = 1\ntitle = \"x\"\n[inputz]\nvip = {}\n".to_string(),
         "format = 1\ntitle = \"x\"\n[inputs]\nvip = { kind = \"ipv4\" }\n".to_string(),
         "format = 1\ntitle = \"x\"\n[[activate]]\nstage = \"s\"\nuse = \"y\"\n".to_string(),
-    ] {
-        let (fine, _) = linted(&playbook, "bad.toml", &bad);
-        assert!(!fine, "taplo accepts {bad}");
-    }
-    for bad in [
-        "playbok = \"x\"\n[nodes.a]\nlocal = true\n",
-        "[nodes.a]\nadress = \"x\"\n",
-        "[nodes.a]\nport = 70000\naddress = \"x\"\n",
-        "peers = \"some\"\n[nodes.a]\nlocal = true\n",
-    ] {
-        let (fine, _) = linted(&site, "bad.toml", bad);
-        assert!(!fine, "taplo accepts {bad}");
+    ];
+    let bad_sites = [
+        "playbok = \"x\"\n[nodes.a]\nlocal = true\n".to_string(),
+        "[nodes.a]\nadress = \"x\"\n".to_string(),
+        "[nodes.a]\nport = 70000\naddress = \"x\"\n".to_string(),
+        "peers = \"some\"\n[nodes.a]\nlocal = true\n".to_string(),
+    ];
+    for (schema, bad) in [(&playbook, bad_playbooks.to_vec()), (&site, bad_sites.to_vec())] {
+        let files: Vec<_> = bad.into_iter().enumerate().map(|(i, text)| (format!("bad-{i}.toml"), text)).collect();
+        let (names, said) = refused("bad", schema, &files);
+        let all: Vec<String> = files.iter().map(|(n, _)| n.clone()).collect();
+        assert_eq!(names, all, "{said}");
     }
 }

@@ -23,11 +23,19 @@ use std::time::{Duration, Instant};
 use world::{End, Prompt, Ran, World};
 
 /// Scenarios in which hawiz does something else than wished, and why. Starting more, or on the wrong node, is never a reason.
-const DIFFERENT: &[(&str, &str)] = &[(
-    "a-yyy-lock-unrelated",
-    "It wants exit 4 and yet everything but the console server started. A guard that refuses changes nothing: the note \
-     that names no console server is refused before the first service is started.",
-)];
+const DIFFERENT: &[(&str, &str)] = &[
+    (
+        "a-yyy-lock-unrelated",
+        "It wants exit 4 and yet everything but the console server started. A guard that refuses changes nothing: the \
+         note that names no console server is refused before the first service is started.",
+    ),
+    (
+        "a-wrong5-shared",
+        "The fourth of its five wrong letters is d, which is an answer of hawiz: dry from here on. Nothing is changed, \
+         and the exit code is that of a dry run, 0. (Five letters that are no answer do stop: see the test beside it.)",
+    ),
+    ("d-wrong5-then-Y", "As a-wrong5-shared."),
+];
 
 /// The stages of the playbook, by which a gate on the screen is recognised.
 pub const TITLES: &[&str] = &[
@@ -197,7 +205,7 @@ fn gates(procedure: &str) -> &'static [&'static str] {
 fn typist(procedure: &'static str, answers: VecDeque<VecDeque<String>>) -> impl FnMut(&Prompt) -> Option<String> {
     let mut waiting: Vec<(&str, VecDeque<String>)> = gates(procedure).iter().copied().zip(answers).collect();
     move |prompt| {
-        if prompt.line.contains("What now?") {
+        if prompt.is_menu() {
             return Some("q".into());
         }
         let stage = prompt.stage(TITLES).filter(|_| prompt.is_gate())?;
@@ -441,15 +449,36 @@ fn the_text_of_a_dry_run_pasted_into_sh_leaves_the_trace_of_the_real_run() {
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.screen);
     assert_eq!(changes(&dry.read("/stub/trace")), [], "a dry run changes nothing");
 
-    // What only the run itself would learn, the text asks for by name: somebody who pastes gives it.
+    // In parts, each to be run on the node it names.
     let pasted = fresh("paste-pasted");
     pasted.write("/site/pasted.sh", &ran.stdout);
-    let learnt = ["site_domain=cluster.com", "old_mgtifname=eth0:0", "console_config=written"];
-    let args = [&["env"], learnt.as_slice(), &["sh", "/site/pasted.sh"]].concat();
-    let ran = pasted.run(&args, patience, End::Terminate);
-    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.screen);
+    let parts: Vec<&str> =
+        ran.stdout.lines().filter_map(|l| l.strip_prefix("# --- on ")?.strip_suffix(": paste there")).collect();
+    assert_eq!(parts, ["xcatmn1", "xcatmn2"], "the proof, then the activation");
+    for (number, node) in parts.iter().enumerate() {
+        let (host, part) = (format!("STUB_HOST={node}"), format!("hawiz_part={}", number + 1));
+        let ran = pasted.run(&["env", &host, &part, "sh", "/site/pasted.sh"], patience, End::Terminate);
+        assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.screen);
+    }
     assert_eq!(changes(&pasted.read("/stub/trace")), wanted, "{}", pasted.path("/site/pasted.sh").display());
     for world in [real, dry, pasted] {
+        world.delete();
+    }
+}
+
+#[test]
+fn five_letters_that_are_no_answer_decline_and_the_right_one_after_them_is_not_waited_for() {
+    if !permitted(&["five wrong letters".into()]) {
+        return;
+    }
+    for (name, letters) in [("a-wrong5-shared", "Y\na\nb\nc\nx\ne\nY\n"), ("d-wrong5-then-Y", "a\nb\nc\nx\ne\nY\n")] {
+        let mut scenario = scenario(name);
+        scenario["stdin"] = letters.into();
+        let (world, call) = set_up(&scenario, &format!("{name}-letters"));
+        let ran = run(&world, &call);
+        let seen = judge::read_trace(&world.read("/stub/trace"));
+        let bad = judge::check(&scenario, &seen, ran.code.map_or(-1, i64::from));
+        assert!(bad.is_empty(), "{}", story(name, &bad, &ran, &world));
         world.delete();
     }
 }

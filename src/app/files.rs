@@ -54,6 +54,11 @@ pub(super) fn read(common: &Common, procedure: &str, set: &Set) -> Result<Read, 
         None if procedure == "status" => None,
         None => here.clone(),
     };
+    if target.is_none() && matches!(procedure, "activate" | "deactivate" | "setup") {
+        let names: Vec<&str> = site.nodes.iter().map(|(n, _)| n.as_str()).collect();
+        return Err(Fatal::new(Exit::Usage, format!("which node is to be {}? none of the site's nodes is this machine", done_to(procedure)))
+            .hint(format!("name it with --on NODE ({}), or give the node that is this machine `local = true`", names.join(", "))));
+    }
     let request = Request { procedure: procedure.into(), target, here, sets: sets.collect(), sources };
     let made =
         resolve::resolve(&pb, &site, &request, Files { playbook: playbook_index, site: site_index }, &mut problems);
@@ -70,7 +75,16 @@ pub(super) fn read(common: &Common, procedure: &str, set: &Set) -> Result<Read, 
     Ok(Read { plan, answers, folder: site.folder.clone() })
 }
 
-fn sets(sets: &[OsString]) -> Result<Vec<(String, Value)>, Fatal> {
+fn done_to(procedure: &str) -> &'static str {
+    match procedure {
+        "activate" => "activated",
+        "deactivate" => "deactivated",
+        _ => "set up",
+    }
+}
+
+/// `INPUT=VALUE` flags, each input once.
+pub(super) fn sets(sets: &[OsString]) -> Result<Vec<(String, Value)>, Fatal> {
     let mut out: Vec<(String, Value)> = Vec::new();
     for set in sets {
         let bytes = set.as_bytes();
@@ -88,10 +102,6 @@ fn sets(sets: &[OsString]) -> Result<Vec<(String, Value)>, Fatal> {
         out.push((name.to_string(), Value::new(&bytes[at + 1..])));
     }
     Ok(out)
-}
-
-pub(super) fn set_values(list: &[OsString]) -> Result<Vec<(String, Value)>, Fatal> {
-    sets(list)
 }
 
 fn source(what: &str, path: &Path, text: &str) -> plan::Source {

@@ -120,7 +120,7 @@ fn again(common: &Common, state: &Path, run: &str, answer: &Answer, sets: &[OsSt
         )
         .hint(format!("hawiz show {later}")));
     }
-    for (name, value) in files::set_values(sets)? {
+    for (name, value) in files::sets(sets)? {
         match plan.inputs.iter().find(|(n, _)| *n == name) {
             Some((_, before)) if *before == value => {}
             Some((_, before)) => {

@@ -83,8 +83,8 @@ fn commands(text: &str) -> Vec<Command<'_>> {
             b'"' if quoted => drop(open.pop()),
             b'"' => open.push(b'"'),
             b'#' if open.is_empty() && (i == 0 || bytes[i - 1].is_ascii_whitespace()) => {
+                push(&mut out, text, start..i, false);
                 i = bytes[i..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |n| i + n);
-                push(&mut out, text, start..i.min(text.len()), false);
                 start = i;
                 continue;
             }
@@ -92,8 +92,8 @@ fn commands(text: &str) -> Vec<Command<'_>> {
             b')' if open.last() == Some(&b'(') => drop(open.pop()),
             b'\n' | b';' | b'&' | b'|' if open.is_empty() => {
                 let double = bytes.get(i + 1) == Some(&bytes[i]) && bytes[i] != b'\n';
-                // `>&2` and `2>&1` are no ends.
-                let redirection = bytes[i] == b'&' && i > 0 && matches!(bytes[i - 1], b'>' | b'<');
+                // `2>&1` and `>|` are no ends.
+                let redirection = matches!(bytes[i], b'&' | b'|') && i > 0 && matches!(bytes[i - 1], b'>' | b'<');
                 if !redirection {
                     push(&mut out, text, start..i, bytes[i] == b'|' && !double);
                     i += usize::from(double);
@@ -109,9 +109,8 @@ fn commands(text: &str) -> Vec<Command<'_>> {
 }
 
 fn push<'a>(out: &mut Vec<Command<'a>>, text: &'a str, range: Range<usize>, piped: bool) {
-    // A comment is cut away by the caller at its `#`; what comes before it is the command.
     let part = text.get(range).unwrap_or("").trim();
-    if !part.is_empty() && !part.starts_with('#') {
+    if !part.is_empty() {
         out.push(Command { text: part, piped });
     }
 }

@@ -6,7 +6,7 @@
 use super::inputs;
 use super::names::{is_id, slug};
 use super::raw::{Conditions, RawPlaybook, RawStage, RawStep};
-use super::read::{Many, Map, Reader, Slot};
+use super::read::{Many, Map, Read, Reader, Slot, Value};
 use super::whole;
 use super::{At, Condition, FORMAT, LookDef, OnFailure, Playbook, Retry, Stage, Step, What};
 use crate::catalog::{Action, Check};
@@ -50,10 +50,10 @@ fn id(id: Option<&At<String>>, title: Option<&At<String>>, what: &str, r: &mut R
 }
 
 pub(crate) fn playbook(mut raw: RawPlaybook, r: &mut Reader) -> Playbook {
-    if let Some(format) = raw.format.value.as_ref().filter(|f| f.value != FORMAT) {
+    if let Some(format) = raw.format.value.as_ref().filter(|f| f.value.0 != FORMAT) {
         r.wrong_hint(
             &format.span,
-            format!("there is no format {}", format.value),
+            format!("there is no format {}", format.value.0),
             format!("this hawiz reads format {FORMAT}"),
         );
     }
@@ -66,21 +66,27 @@ pub(crate) fn playbook(mut raw: RawPlaybook, r: &mut Reader) -> Playbook {
         inputs: inputs::inputs(raw.inputs.take().unwrap_or_default().0, r),
         node_vars: inputs::node_vars(raw.node_vars.take().unwrap_or_default().0),
         functions: entries(&mut raw.functions),
-        procedures: raw
-            .procedures
-            .into_iter()
-            .map(|(name, stages)| {
-                let stages = stages.0.into_iter().map(|s| stage(&name, s, r)).collect();
-                (name, stages)
-            })
-            .collect(),
+        procedures: raw.procedures.into_iter().map(|(name, stages)| (name, stages.0)).collect(),
         warnings: Vec::new(),
     };
     whole::judge(&playbook, r);
     playbook
 }
 
-pub(crate) fn stage(proc: &str, mut raw: RawStage, r: &mut Reader) -> Stage {
+/// Lowered as soon as it is read: a table's slots are many times as big as what is in them.
+impl Read for Stage {
+    fn read(key: &str, value: Value<'_>, r: &mut Reader) -> Option<Self> {
+        RawStage::read(key, value, r).map(|raw| stage(raw, r))
+    }
+}
+impl Read for Step {
+    fn read(key: &str, value: Value<'_>, r: &mut Reader) -> Option<Self> {
+        RawStep::read(key, value, r).map(|raw| step(raw, r))
+    }
+}
+
+fn stage(mut raw: RawStage, r: &mut Reader) -> Stage {
+    let proc = r.procedure.clone();
     let used = raw.use_.given();
     if let (Some(_), Some(at)) = (&raw.stage.key, &raw.use_.key) {
         r.wrong_hint(
@@ -117,10 +123,9 @@ pub(crate) fn stage(proc: &str, mut raw: RawStage, r: &mut Reader) -> Stage {
     }
     id(raw.id.value.as_ref(), raw.stage.value.as_ref(), "stage", r);
     if let Some(gate) = &raw.gate.value {
-        self::gate(proc, gate, r);
+        self::gate(&proc, gate, r);
     }
-    let steps: Vec<Step> =
-        raw.step.take().map(|l| l.0).unwrap_or_default().into_iter().map(|s| step(proc, s, r)).collect();
+    let steps = raw.step.take().map(|l| l.0).unwrap_or_default();
     if let Some(gate) = &raw.gate.value
         && matches!(gate.as_str(), "open" | "ask")
         && steps.iter().any(|s| s.no_return.is_some())
@@ -164,7 +169,7 @@ enum Kind {
     Manual,
 }
 
-fn step(proc: &str, mut raw: RawStep, r: &mut Reader) -> Step {
+fn step(mut raw: RawStep, r: &mut Reader) -> Step {
     id(raw.id.value.as_ref(), raw.name.value.as_ref(), "name", r);
     let given: Vec<(Kind, &str, &Range<usize>)> = [
         (Kind::Check, "check", &raw.check.key),
@@ -188,7 +193,7 @@ fn step(proc: &str, mut raw: RawStep, r: &mut Reader) -> Step {
         }
     }
     if let Some(at) = &raw.on_failure.value {
-        match (proc, at.value) {
+        match (r.procedure.as_str(), at.value) {
             ("status", OnFailure::Stop | OnFailure::Ask) => {
                 r.wrong_hint(
                     &at.span,

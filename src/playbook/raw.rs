@@ -3,9 +3,9 @@
 //! Why it exists: this is the format's one list of keys; reader, "did you mean", and JSON Schema all come from it.
 //! Invariant: what stands here has a type only; what goes with what is judged in `lower`, what names what in `whole`.
 
-use super::read::{Dur, List, Many, Map, Read, Reader, Scalar, Value, nearest};
+use super::read::{Dur, List, Many, Map, Read, Reader, Scalar, Value, Version, nearest};
 use super::table::{table, words};
-use super::{At, Given, InputKind, LookDef, OnFailure, Over, UndoDef};
+use super::{At, Given, InputKind, LookDef, OnFailure, Over, Stage, Step, UndoDef};
 use crate::plan::TrueOn;
 use crate::problem::did_you_mean;
 use std::ops::Range;
@@ -13,9 +13,9 @@ use toml::de::DeValue;
 
 table! {
     /// How a system of nodes is made active, inactive, looked at.
-    struct RawPlaybook, "a playbook", astray procedure, rest procedures: Stages {
+    struct RawPlaybook, "a playbook", astray procedure, rest procedures: List<Stage> {
         /// The version of this format: `format = 1`.
-        must "format" format: At<i64>,
+        must "format" format: At<Version>,
         /// What it is for; shown at the head of plan, run and report.
         must "title" title: String,
         /// Shown below the title.
@@ -57,14 +57,12 @@ fn procedure(out: &mut RawPlaybook, key: &str, at: &Range<usize>, value: Value<'
             return true;
         }
     }
-    if let Some(stages) = Stages::read(key, value, r) {
+    r.procedure = key.to_string();
+    if let Some(stages) = List::<Stage>::read(key, value, r) {
         out.procedures.push((At { value: key.to_string(), span: at.clone() }, stages));
     }
     true
 }
-
-/// The stages of one procedure: `[[PROC]]`.
-pub(crate) type Stages = List<RawStage>;
 
 table! {
     /// A value of the run.
@@ -108,7 +106,7 @@ pub(crate) type Conditions = Map<Many<At<Scalar>>>;
 
 table! {
     /// A stage of a procedure; its keys stand before its first step.
-    struct RawStage, "a stage", astray in_stage {
+    struct RawStage, "a stage", astray in_stage, one of ["stage", "use"] {
         /// Title.
         "stage" stage: At<String>,
         /// Part of ids; from the title if it is not said.
@@ -132,7 +130,7 @@ table! {
         /// Looked at before the gate; false: the stage is skipped.
         "when" when: At<LookDef>,
         /// Its steps, in order.
-        "step" step: List<RawStep>,
+        "step" step: List<Step>,
     }
 }
 
@@ -146,7 +144,7 @@ fn in_stage(_: &mut RawStage, key: &str, at: &Range<usize>, _: Value<'_>, r: &mu
 
 table! {
     /// A step: exactly one of `check`, `run`, `manual`.
-    struct RawStep, "a step", astray in_step {
+    struct RawStep, "a step", astray in_step, one of ["check", "run", "manual"] {
         /// Its title, as people read it: `name = "Start the services"`.
         must "name" name: At<String>,
         /// Part of ids; from the name if it is not said.

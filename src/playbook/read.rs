@@ -19,6 +19,8 @@ pub(crate) struct Reader {
     pub file: usize,
     pub problems: Vec<Problem>,
     pub warnings: Vec<Problem>,
+    /// The procedure that is being read.
+    pub procedure: String,
     /// Names whose table entry was wrong: whoever mentions them is not told that they are unknown.
     pub lost: HashSet<String>,
     /// Lines on which TOML itself is broken; what else seems wrong there is not told.
@@ -29,8 +31,14 @@ impl Reader {
     /// Registers the text and reads what can be read of it, TOML's own mistakes told.
     pub fn open<'t>(name: &str, text: &'t str, problems: &mut Problems) -> (Reader, Value<'t>) {
         let file = problems.file(name, text);
-        let mut r =
-            Reader { file, problems: Vec::new(), warnings: Vec::new(), lost: HashSet::new(), broken: Vec::new() };
+        let mut r = Reader {
+            file,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            procedure: String::new(),
+            lost: HashSet::new(),
+            broken: Vec::new(),
+        };
         // A byte order mark is an editor's, not a person's; TOML allows it, its spans count it.
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in errors {
@@ -253,9 +261,12 @@ impl Read for i32 {
         integer(key, value, r, "a whole number")
     }
 }
-impl Read for i64 {
+
+/// The number behind `format`.
+pub(crate) struct Version(pub i64);
+impl Read for Version {
     fn read(key: &str, value: Value<'_>, r: &mut Reader) -> Option<Self> {
-        integer(key, value, r, "a whole number")
+        Some(Version(integer(key, value, r, "a whole number")?))
     }
 }
 
@@ -319,8 +330,12 @@ impl Read for Given {
 pub(crate) struct List<T>(pub Vec<T>);
 
 fn items<T: Read>(key: &str, array: toml::de::DeArray<'_>, r: &mut Reader) -> Option<Vec<T>> {
-    let all: Vec<Option<T>> = array.into_iter().map(|item| T::read(key, item, r)).collect();
-    all.into_iter().collect()
+    let wanted = array.len();
+    let mut all = Vec::with_capacity(wanted);
+    for item in array {
+        all.extend(T::read(key, item, r));
+    }
+    (all.len() == wanted).then_some(all)
 }
 
 impl<T: Read> Read for List<T> {
@@ -334,6 +349,11 @@ impl<T: Read> Read for List<T> {
                 let item = |w: &str| if w.parse::<i64>().is_ok() { w.to_string() } else { format!("\"{w}\"") };
                 let hint = format!("write `[{}]`", s.split_whitespace().map(item).collect::<Vec<_>>().join(", "));
                 r.wrong_hint(&value.span(), format!("`{key}` wants a list, not {}", described(value.get_ref())), hint);
+                None
+            }
+            DeValue::Table(_) if key == "step" => {
+                let hint = format!("a step has two brackets: `[[{}.step]]`", r.procedure);
+                r.wrong_hint(&value.span(), "`step` is not a list of steps", hint);
                 None
             }
             _ => {

@@ -3,9 +3,10 @@
 //! Why it exists: these are read by hand, so their schema is written by hand, beside each other in one place. Invariant:
 //! whatever the reader takes, the schema takes; what names what is beyond it.
 
-use super::read::{Dur, List, Many, Map, Scalar};
+use super::raw::{RawStage, RawStep};
+use super::read::{Dur, List, Many, Map, Scalar, Version};
 use super::table::{any_of, map_of};
-use super::{At, Given, LookDef, Over, UndoDef};
+use super::{At, FORMAT, Given, LookDef, Over, Stage, Step, UndoDef};
 use crate::catalog::{Action, Check};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
@@ -46,6 +47,9 @@ inline! {
         let item = g.subschema_for::<Scalar>();
         any_of(vec![json_schema!({ "type": "string" }), json_schema!({ "type": "array", "items": item, "minItems": 1 })])
     };
+    [] Stage, g => g.subschema_for::<RawStage>();
+    [] Step, g => g.subschema_for::<RawStep>();
+    [] Version, g => json_schema!({ "type": "integer", "enum": [FORMAT] });
     [] Dur, g => json_schema!({ "type": "string", "pattern": "^[0-9]+[smh]$" });
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 /// A table with fixed keys: all keys are read, whatever is wrong with the others.
 macro_rules! table {
-    ($(#[doc = $about:literal])* struct $name:ident, $what:literal $(, astray $astray:path)? $(, rest $rest:ident : $rty:ty)? {
+    ($(#[doc = $about:literal])* struct $name:ident, $what:literal $(, astray $astray:path)? $(, rest $rest:ident : $rty:ty)? $(, one of [$($one:literal),*])? {
         $($(#[doc = $doc:literal])* $($must:ident)? $key:literal $field:ident : $ty:ty),* $(,)?
     }) => {
         $(#[doc = $about])*
@@ -58,7 +58,10 @@ macro_rules! table {
                     table!(@required $($must)?),
                     g.subschema_for::<$ty>(),
                 )),*];
-                $crate::playbook::table::object(concat!("" $(, $about)*), fields, rest)
+                #[allow(unused_mut)]
+                let mut schema = $crate::playbook::table::object(concat!("" $(, $about)*), fields, rest);
+                $($crate::playbook::table::one_of(&mut schema, &[$($one),*]);)?
+                schema
             }
         }
     };
@@ -129,6 +132,12 @@ pub(crate) fn object(about: &str, fields: Vec<Field>, rest: Option<Schema>) -> S
         all.insert("description".into(), Json::from(about.trim()));
     }
     all
+}
+
+/// Exactly one of these keys.
+pub(crate) fn one_of(schema: &mut Schema, keys: &[&str]) {
+    let forms: Vec<Json> = keys.iter().map(|key| json!({ "required": [key] })).collect();
+    schema.insert("oneOf".into(), json!(forms));
 }
 
 /// One of several forms.

@@ -55,7 +55,8 @@ fn script(text: &str, scope: &Scope, pb: &Playbook) -> Result<Command, (String, 
         }
         let assigned = scans.iter().any(|s| s.assigned.contains(name));
         match scope.dollar(name).map_err(|why| (why, None))? {
-            Some(_) if assigned => {}
+            // `awk -v vip=…` looks like an assignment too: what is known when planning is always handed over.
+            Some(Bound::Runtime { .. }) if assigned => {}
             Some(Bound::Value(v)) => command.binds.push((name.clone(), v)),
             Some(Bound::Node(n)) => command.binds.push((name.clone(), n.into())),
             Some(Bound::List(items)) => {

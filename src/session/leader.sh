@@ -1,4 +1,5 @@
-# The leader of a recorded step: its own session, so that it outlives the link; the text of `sh -c`, behind hz_lib.
+# The leader of a recorded step: its own session, so that it outlives the link. Written behind hz_lib into the lock's
+# generation when the lock is taken, so that `ps` shows a short line.
 # Arguments: claim directory, boot id, pid namespace, the login's umask, output cap. Events go to standard output:
 # c PID = claimed and starting, r REASON = refused.
 hz_d=$1 hz_b=$2 hz_n=$3 hz_u=$4 hz_cap=$5
@@ -36,16 +37,8 @@ hz_watch() {
     [ "$1" -le "$hz_cap" ] || (umask 077; hz_cut "$hz_f")
   done
 }
-{
-  hz_s=
-  trap 'kill $hz_s; exit' TERM
-  while :; do
-    sleep 2 &
-    hz_s=$!
-    wait $hz_s
-    hz_watch
-  done
-} &
+# Ended by KILL: a TERM may come before a trap is set. The rc is for the case that the leader itself was killed.
+while [ ! -e rc ] && (cd / && exec sleep 2); do hz_watch; done &
 hz_w=$!
 hz_run() {
   cd /
@@ -58,7 +51,7 @@ case $hz_i in
 *) hz_put "${hz_i#+}" | (hz_run) >>out 2>>err ;;
 esac
 hz_c=$?
-kill $hz_w
+kill -KILL $hz_w
 if [ -s out ] || [ -s err ]; then hz_watch; fi
 # The code is written where its room is, then linked: made once, never changed.
 hz_line "rc $hz_c" 1<>rc.t

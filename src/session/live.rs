@@ -67,34 +67,31 @@ pub struct Looking {
     tag: Vec<u8>,
     /// Standard output until the tag's line is whole.
     early: Vec<u8>,
-    /// The look's process group; known once its text was understood.
-    pub pid: Option<u32>,
+    /// Its text was understood; only then anything of it ran.
+    understood: bool,
 }
 impl Looking {
     pub fn new(mark: &[u8], tag: &str) -> Self {
         Looking {
             out: Between::new(mark),
             err: Between::new(mark),
-            tag: format!("{tag} ").into_bytes(),
+            tag: format!("{tag}\n").into_bytes(),
             early: Vec::new(),
-            pid: None,
+            understood: false,
         }
     }
     /// For answers that are no look's: nothing to understand, so no tag.
     pub fn untagged(mark: &[u8]) -> Self {
-        Looking { pid: Some(0), ..Looking::new(mark, "") }
+        Looking { understood: true, ..Looking::new(mark, "") }
     }
     /// New output: standard output, standard error.
     pub fn take(&mut self, link: &mut Link) -> (Vec<u8>, Vec<u8>) {
         let mut out = self.out.take(&mut link.out);
-        if self.pid.is_none() {
+        if !self.understood {
             self.early.append(&mut out);
-            if self.early.starts_with(&self.tag)
-                && let Some(line) = find(&self.early, b"\n", 0)
-            {
-                let pid = String::from_utf8_lossy(&self.early[self.tag.len()..line]).into_owned();
-                self.pid = pid.trim().parse().ok();
-                out = self.early.split_off(line + 1);
+            if self.early.starts_with(&self.tag) {
+                self.understood = true;
+                out = self.early.split_off(self.tag.len());
             }
         }
         (out, self.err.take(&mut link.err))
@@ -103,7 +100,7 @@ impl Looking {
     pub fn ended(&self) -> Option<Option<i32>> {
         let code = self.out.code?;
         self.err.code?;
-        Some(self.pid.map(|_| code))
+        Some(self.understood.then_some(code))
     }
 }
 

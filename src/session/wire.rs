@@ -106,13 +106,40 @@ pub struct Link {
     pub err: Vec<u8>,
     unsent: Vec<u8>,
     err_open: bool,
+    /// The session's process group, if it is its own.
+    pub group: Option<u32>,
     /// When something was heard last.
     pub heard: Duration,
 }
 
 const PRELUDE: &str = include_str!("../session.sh");
 const LEADER: &str = include_str!("leader.sh");
-const LOADER: &str = include_str!("loader.sh");
+
+/// The session is to lead a process group of its own, so that a late look can be ended with all its processes. A shell that
+/// leads one already must not be put behind setsid, which would fork and let the transport's program end.
+const GROUP: &str = r#"hz_x=; { read -r hz_x </proc/$$/stat; } 2>/dev/null
+hz_group() { [ "$3" = $$ ]; }
+if [ -z "$hz_x" ] || hz_group ${hz_x##*) } || ! command -v setsid >/dev/null 2>&1; then eval "$1"; exit; fi
+exec setsid sh -c "$1""#;
+
+fn quoted(bytes: &[u8]) -> String {
+    String::from_utf8(crate::shell::quote(bytes)).expect("sources are UTF-8")
+}
+
+/// Text as one line of shell source that is exactly it; `None` when it has bytes that not every shell reads as they are.
+pub fn plain(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out = vec![b'\''];
+    for b in bytes {
+        match b {
+            b'\n' => out.extend_from_slice(b"'\"$hz_nl\"'"),
+            b'\'' => out.extend_from_slice(b"'\\''"),
+            b'\t' | b' '..=b'~' => out.push(*b),
+            _ => return None,
+        }
+    }
+    out.push(b'\'');
+    Some(out)
+}
 
 /// Shell source without its comments and indentation: it travels at every connect, and bash reads it byte by byte.
 fn stripped(source: &str) -> String {
@@ -122,7 +149,8 @@ fn stripped(source: &str) -> String {
 
 impl Link {
     /// Opens the stream and sends the prelude. `Err`: a fragment for "cannot reach `n`: …".
-    pub fn open(node: &Node, base: &Path, deadline: Duration) -> Result<Link, String> {
+    /// `hello`: the words of the first question, whose answer is to be read before anything is called.
+    pub fn open(node: &Node, base: &Path, hello: &str) -> Result<Link, String> {
         let stream = transport::open(node, base)?;
         let mut link = Link {
             stream,
@@ -132,47 +160,38 @@ impl Link {
             err: Vec::new(),
             unsent: Vec::new(),
             err_open: true,
+            group: None,
             heard: now(),
         };
-        match node.become_root.as_deref() {
-            None | Some("none") => {}
-            Some("sudo") => link.become_root(deadline)?,
+        let root = match node.become_root.as_deref() {
+            None | Some("none") => "",
+            Some("sudo") => {
+                "if [ \"$(id -u)\" != 0 ]; then exec sudo -n sh -c \"$hz_group\" hawiz \"$hz_session\"; fi; "
+            }
             Some(other) => return Err(format!("`become = \"{other}\"` is not known")),
-        }
-        let mut head = format!("hz_n={}\n", link.nonce).into_bytes();
-        for (name, text) in [("hz_leader", LEADER), ("hz_loader", LOADER)] {
-            head.extend_from_slice(format!("{name}=").as_bytes());
-            head.extend(crate::shell::quote(stripped(text).as_bytes()));
-            head.push(b'\n');
-        }
-        head.extend_from_slice(stripped(PRELUDE).as_bytes());
+        };
+        // Nothing may follow until the node has answered: the first shell may read ahead what its successor should read.
+        let session = format!(
+            "hz_n={}\nhz_leader={}\n{}",
+            link.nonce,
+            quoted(stripped(LEADER).as_bytes()),
+            stripped(PRELUDE).replace("@HELLO@", hello)
+        );
+        let mut head = format!("hz_group={}; hz_session=", quoted(GROUP.as_bytes())).into_bytes();
+        head.extend(crate::shell::quote(session.as_bytes()));
+        head.extend_from_slice(format!("; {root}set -- \"$hz_session\"; eval \"$hz_group\"\n").as_bytes());
         link.unsent = head;
+        link.seq = 1;
         Ok(link)
-    }
-    /// The whole session becomes root's: one place to ask sudo, and the node's own state directory is in reach.
-    /// Costs a round trip, because a shell may have read ahead what its successor should read.
-    fn become_root(&mut self, deadline: Duration) -> Result<(), String> {
-        let ready = format!("@{}.root\n", self.nonce);
-        let echo = format!("echo @{}.root", self.nonce);
-        self.unsent =
-            format!("if [ \"$(id -u)\" = 0 ]; then {echo}; else exec sudo -n sh -c '{echo}; exec sh'; fi || exit\n")
-                .into_bytes();
-        let until = now() + deadline;
-        loop {
-            if let Some(at) = find(&self.out, ready.as_bytes(), 0) {
-                self.out.drain(..at + ready.len());
-                return Ok(());
-            }
-            match self.pump(until) {
-                Ok(true) => {}
-                Ok(false) => return Err("`sudo -n sh` does not answer".into()),
-                Err(Lost(why)) => return Err(format!("cannot become root: {why}")),
-            }
-        }
     }
     /// `@NONCE.SEQ` of the message sent last.
     pub fn mark(&self) -> Vec<u8> {
         format!("@{}.{:06}", self.nonce, self.seq).into_bytes()
+    }
+    /// Queues a line in front of the next call.
+    pub fn set(&mut self, line: &[u8]) {
+        self.unsent.extend_from_slice(line);
+        self.unsent.push(b'\n');
     }
     /// Queues `function SEQ words…`; it is written while waiting for the answer.
     pub fn call(&mut self, function: &str, words: &[&[u8]]) {

@@ -121,7 +121,9 @@ fn node(name: &At<String>, mut raw: RawNode, r: &mut Reader) -> Node {
     }
     let meant = |keys: &[&str]| keys.iter().any(|k| matches!(*k, "address" | "local" | "via"));
     let elsewhere = meant(&raw.meant) || raw.fence.value.as_ref().is_some_and(|f| meant(&f.meant));
-    if !ways && !elsewhere && !raw.address.given() && !(raw.local.given() && raw.local.value.is_none()) {
+    let unread = raw.local.given() && raw.local.value.is_none();
+    let reached = ways || elsewhere || unread || raw.address.given();
+    if !reached {
         let hint = "say one: `address = …` (SSH), `local = true` (this machine), `via = [ … ]` (a program)";
         r.missing(&name.span, format!("nothing says how node `{}` is reached", name.value), hint);
     }

@@ -248,10 +248,11 @@ impl Drawer {
         if f.step.tries > 1 {
             right.push(format!("try {} of {}", f.attempt, f.step.tries));
         }
-        right.push(f.code.map_or("no exit code".to_string(), |c| format!("exit {c}")));
+        let code = f.code.map_or("no exit code".to_string(), |c| format!("exit {c}"));
+        right.push(code.clone());
         let right = right.join(&format!(" {} ", m.dot));
         let mut out = beside(&format!("{} {}", m.no, title(&f.step.title, None)), &right, self.width);
-        if !f.why.is_empty() {
+        if !f.why.is_empty() && f.why != code {
             out.extend(hang(&format!("    {}", harmless(f.why)), self.width));
         }
         if let What::Change(c) = &f.step.what {
@@ -316,7 +317,8 @@ impl Drawer {
                     let all = wrap_command(&block(&text), self.width.saturating_sub(6));
                     out.extend(all.iter().map(|l| format!("      {l}")));
                     if c.wants.iter().any(|w| w.key == crate::shell::BEFORE) {
-                        out.push("      ($before: what the look printed before the change)".to_string());
+                        let text = "      ($before: what the look printed before the change)";
+                        out.extend(hang(text, self.width));
                     }
                 }
                 Undo::Manual(text) => out.extend(hang(&format!("      by hand: {}", title(text, None)), self.width)),
@@ -341,7 +343,7 @@ impl Drawer {
         };
         out.extend(hang(&format!("  {} {}", m.doubt, harmless(&why)), self.width));
         if let Some(proof) = plan.proof.iter().find(|p| p.node == node) {
-            out.push("  These could not be seen, and must be true:".to_string());
+            out.extend(hang("  These could not be seen, and must be true:", self.width));
             let titles: Vec<String> = proof.steps.iter().map(|s| title(&s.title, None)).collect();
             let room = 8;
             out.extend(titles.iter().take(room).flat_map(|t| hang(&format!("    {} {t}", m.dot), self.width)));
@@ -386,7 +388,7 @@ impl Drawer {
         let m = self.marks();
         let right = format!("{node} {} running for {}", m.dot, duration(after));
         let mut out = beside(&format!("{} {}", m.doubt, title(&step.title, None)), &right, self.width);
-        out.push("  It still runs. Its deadline has passed.".to_string());
+        out.extend(hang("  It still runs. Its deadline has passed.", self.width));
         out.extend(self.output(output, 4));
         out
     }

@@ -7,7 +7,7 @@
 use super::escape::{block, columns, cut, line as harmless};
 use super::plain;
 use super::report::last_screen;
-use super::text::{beside, fold_titles, hang};
+use super::text::{beside, count, fold_titles, hang};
 use super::{Ink, Style};
 use crate::event::{Event, Outcome, Proven, Record};
 use crate::plan::Answer;
@@ -37,7 +37,7 @@ impl Lines {
     }
     /// For `show`: only what became of it.
     pub fn report(style: Style) -> Self {
-        Lines { style, progress: false, held: None, current: None }
+        Lines { style: Style { live: false, ..style }, progress: false, held: None, current: None }
     }
 
     /// What is held back, now.
@@ -68,7 +68,7 @@ impl Lines {
             Event::ProofTaken { proven: Proven::LookedAt, again, .. } => quiet || (*again && !verbose),
             Event::StageStarted { .. } | Event::StageSkipped { .. } | Event::Captured { .. } => quiet,
             Event::RunStarted { .. } | Event::RunResumed { .. } | Event::Chosen { .. } => quiet,
-            Event::GateAnswered { by, .. } => quiet || (!self.progress && self.style.live && by == "person"),
+            Event::GateAnswered { by, .. } => quiet || (self.style.live && by == "person"),
             Event::UndoIntent { .. } => !self.progress || quiet,
             Event::Other => true,
             _ => false,
@@ -146,7 +146,9 @@ impl Lines {
                 let code = code.map_or("no exit code".to_string(), |c| format!("exit {c}"));
                 let right = format!("{} {d} try {attempt} of {of} {d} {code}", harmless(node), d = m.dot);
                 out.extend(ink(Ink::Bad, beside(&format!("  {} {title}", m.no), &right, w)));
-                out.extend(hang(&format!("    {}", harmless(why)), w));
+                if *why != code {
+                    out.extend(hang(&format!("    {}", harmless(why)), w));
+                }
                 out.extend(self.tail(tail, 4));
             }
             Event::Output { text, .. } => out.extend(self.tail(text, usize::MAX)),
@@ -280,7 +282,7 @@ impl Lines {
         let more = self.style.marks().more;
         let mut out: Vec<String> = Vec::new();
         if from > 0 {
-            out.push(self.style.paint(Ink::Dim, &format!("    | ({from} lines before these)")));
+            out.push(self.style.paint(Ink::Dim, &format!("    | ({})", count(from, "line before these", "lines before these"))));
         }
         for l in &all[from..] {
             let shown = if columns(l) > width { cut(l, width, more) } else { (*l).into() };

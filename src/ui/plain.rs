@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! line    = time " - " LEVEL " - " text [ " [" outcome "]" ]
-//! time    = YYYY-MM-DD "T" or " " HH:MM:SS "," mmm        local time, as the machine's own log has it
+//! time    = YYYY-MM-DD " " HH:MM:SS "," mmm        local time, as the machine's own log has it
 //! LEVEL   = DEBUG | INFO | WARNING | ERROR
 //! outcome = Passed | Already | Done | Skipped | Failed | Unknown | Undone | Dryrun
 //! text    = no newline: `\n` stands for one; control characters show as `^[`, `\x9b`, `<U+202E>`
@@ -87,9 +87,7 @@ pub fn say(event: &Event) -> (Level, String, Option<&'static str>) {
             );
             (Info, text, None)
         }
-        Event::RunResumed { run, purpose, hawiz } => {
-            (Info, format!("run {run} gone on with: {purpose}; hawiz {hawiz}"), None)
-        }
+        Event::RunResumed { run, purpose, hawiz } => (Info, format!("run {run} gone on with: {purpose}; hawiz {hawiz}"), None),
         Event::NodeSeen { node, boot, identity, unrecorded } => {
             let id = identity.as_deref().unwrap_or("none yet");
             match unrecorded {
@@ -114,9 +112,7 @@ pub fn say(event: &Event) -> (Level, String, Option<&'static str>) {
             };
             (level, format!("proof {node}{again}: {}", self::proven(proven)), Some(outcome))
         }
-        Event::StageStarted { stage, title, number, of } => {
-            (Info, format!("stage {number} of {of}: {title} ({stage})"), None)
-        }
+        Event::StageStarted { stage, title, number, of } => (Info, format!("stage {number} of {of}: {title} ({stage})"), None),
         Event::StageSkipped { stage, title, reason } => {
             (Info, format!("stage {title} ({stage}): {reason}"), Some("Skipped"))
         }
@@ -134,11 +130,8 @@ pub fn say(event: &Event) -> (Level, String, Option<&'static str>) {
         }
         Event::AttemptFailed { step, node, attempt, of, code, why, tail } => {
             let code = code.map_or("no exit code".to_string(), |c| format!("exit {c}"));
-            (
-                Warning,
-                format!("attempt {attempt} of {of} failed on {node} ({step}): {why}; {code}{}", printed(tail)),
-                None,
-            )
+            let why = if *why == code { code } else { format!("{why}; {code}") };
+            (Warning, format!("attempt {attempt} of {of} failed on {node} ({step}): {why}{}", printed(tail)), None)
         }
         Event::Output { step, node, stderr, text } => {
             let stream = if *stderr { "err" } else { "out" };
@@ -158,7 +151,10 @@ pub fn say(event: &Event) -> (Level, String, Option<&'static str>) {
             }
             let bad = matches!(outcome, Outcome::Failed(_) | Outcome::Unknown(_) | Outcome::UndoFailed(_));
             if bad {
-                text.push_str(&code.map_or("; no exit code".to_string(), |c| format!("; exit {c}")));
+                let code = code.map_or("no exit code".to_string(), |c| format!("exit {c}"));
+                if self::why(outcome) != Some(code.as_str()) {
+                    text.push_str(&format!("; {code}"));
+                }
                 text.push_str(&printed(tail));
             }
             text.push_str(&format!("; {}.{:03}s", took_ms / 1000, took_ms % 1000));
@@ -242,14 +238,7 @@ fn looked(l: &Looked) -> String {
         (_, Some(c)) => format!(" (exit {c})"),
         (_, None) => " (no exit code)".to_string(),
     };
-    format!(
-        "look: {} on {}: {}: {}{code}{}",
-        l.title,
-        l.node,
-        purpose(l.purpose),
-        answer(l.answer),
-        printed(&l.evidence)
-    )
+    format!("look: {} on {}: {}: {}{code}{}", l.title, l.node, purpose(l.purpose), answer(l.answer), printed(&l.evidence))
 }
 
 fn printed(tail: &str) -> String {

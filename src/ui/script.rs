@@ -4,7 +4,8 @@
 //! would send it. There is no dry-run switch in the engine; a dry run is this file, with the looks already taken beside
 //! the commands. Invariant: a command printed here is [`Command::source`], byte for byte in `--format sh`
 //! ([`super::script_sh`]) and wrapped only where a shell does not mind in the others; values that are not known yet show
-//! as `$name` with the step that will tell.
+//! as `$name` with the step that will tell. (Where a script has a quoted text of several lines, the indent of the other
+//! formats stands inside the quotes: they are for the eye, `sh` is for pasting.)
 
 use super::escape::{block, line as harmless};
 use super::text::{beside, count, duration, fold_titles, hang, wrap, wrap_command};
@@ -125,8 +126,8 @@ fn check_state(step: &Step, check: &Check, looks: &Looks, changed: bool) -> Stat
         if changed {
             return State::NotYet;
         }
-        let why = node_of(&step.place).and_then(|n| looks.unreachable.get(n));
-        return State::Doubt(why.map_or("not looked at".into(), |w| format!("cannot be reached: {w}")));
+        let gone = node_of(&step.place).is_some_and(|n| looks.unreachable.contains_key(n));
+        return State::Doubt(if gone { "cannot be reached" } else { "not looked at" }.into());
     }
     let n = check.looks.len().max(all.len());
     let yes = all.iter().filter(|a| **a == Answer::Yes).count();
@@ -264,17 +265,44 @@ pub(super) fn stage_note(stage: &Stage, looks: Option<&Looks>, dot: &str) -> Str
     [left, places].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(&format!(" {dot} "))
 }
 
-/// What the standard input is made of, as the shell would write it; `None` when the command reads nothing.
-pub(super) fn stdin(command: &Command) -> Option<String> {
-    let parts = &command.stdin.as_ref()?.0;
-    let mut out = String::from("printf %s ");
-    for part in parts {
+/// What makes the standard input, as the shell writes it: `printf 'user=%s\n' "$user"`; `None` when nothing is read.
+/// `value` gives the shell word for a run-time value or a secret.
+pub(super) fn printf(command: &Command, value: impl Fn(&str) -> Vec<u8>) -> Option<Vec<u8>> {
+    let mut format = Vec::new();
+    let mut words: Vec<Vec<u8>> = Vec::new();
+    for part in &command.stdin.as_ref()?.0 {
         match part {
-            StdinPart::Text(v) => out.push_str(&String::from_utf8_lossy(&quote(&v.0))),
-            StdinPart::Name(n) | StdinPart::Secret(n) => out.push_str(&format!("\"${n}\"")),
+            StdinPart::Text(v) => {
+                for b in &v.0 {
+                    match b {
+                        b'\n' => format.extend_from_slice(b"\\n"),
+                        b'\\' => format.extend_from_slice(b"\\\\"),
+                        b'%' => format.extend_from_slice(b"%%"),
+                        // An option it must not become.
+                        b'-' if format.is_empty() => format.extend_from_slice(b"\\055"),
+                        b => format.push(*b),
+                    }
+                }
+            }
+            StdinPart::Name(n) | StdinPart::Secret(n) => {
+                format.extend_from_slice(b"%s");
+                words.push(value(n));
+            }
         }
     }
+    let mut out = b"printf ".to_vec();
+    out.extend(quote(&format));
+    for w in words {
+        out.push(b' ');
+        out.extend(w);
+    }
     Some(out)
+}
+
+/// The same, for the eye.
+pub(super) fn stdin(command: &Command) -> Option<String> {
+    let bytes = printf(command, |n| format!("\"${n}\"").into_bytes())?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Tries, deadline, and what a failure means, where they differ from what is usual.

@@ -14,7 +14,7 @@
 //!
 //! Exit codes are hawiz's own: 0, 4 nothing was changed, 6 something was, 8 optional steps failed.
 
-use super::script::{assignment, node_of, notes, place, proofs, stage_note};
+use super::script::{assignment, node_of, notes, place, printf, proofs, stage_note};
 use crate::plan::{Check, Gate, Look, OnFailure, Place, Plan, Reading, Stage, Step, Undo, What};
 use crate::shell::{BEFORE, Command, StdinPart, quote};
 use std::collections::{BTreeMap, BTreeSet};
@@ -399,30 +399,16 @@ impl Sh<'_> {
     /// A command as a function: its own subshell, its own input.
     fn function(&mut self, name: &str, command: &Command, input: &str) {
         self.bytes(format!("{name}() {{ ").as_bytes());
-        if let Some(stdin) = &command.stdin {
-            self.bytes(b"printf %s ");
-            let mut empty = true;
-            for part in &stdin.0 {
-                empty = false;
-                match part {
-                    StdinPart::Text(v) => self.bytes(&quote(&v.0)),
-                    StdinPart::Secret(n) => self.bytes(format!("\"${n}\"").as_bytes()),
-                    StdinPart::Name(n) => {
-                        let bound = command.binds.iter().find(|(name, _)| name == n);
-                        let want = command.wants.iter().find(|w| w.var == *n);
-                        match bound {
-                            Some((_, value)) => self.bytes(&quote(&value.0)),
-                            None => {
-                                let name = want.map_or(n.clone(), |w| variable(&w.key));
-                                self.bytes(format!("\"${name}\"").as_bytes());
-                            }
-                        }
-                    }
-                }
+        let value = |n: &str| {
+            let bound = command.binds.iter().find(|(name, _)| name == n);
+            let want = command.wants.iter().find(|w| w.var == n);
+            match (bound, want) {
+                (Some((_, value)), _) => quote(&value.0),
+                (None, want) => format!("\"${}\"", want.map_or(n.to_string(), |w| variable(&w.key))).into_bytes(),
             }
-            if empty {
-                self.bytes(b"''");
-            }
+        };
+        if let Some(input) = printf(command, value) {
+            self.bytes(&input);
             self.bytes(b" | ");
         }
         self.line("(");

@@ -3,6 +3,7 @@
 use hawiz::plan::{How, Node};
 use hawiz::reach::{Claim, Greeting, Locked, Progress, Reach, Sent, Started};
 use hawiz::session::Fleet;
+use rustix::process::Pid;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -22,8 +23,6 @@ fn which(program: &str) -> Option<PathBuf> {
 impl World {
     pub fn new(shell: &'static str, program: &str) -> Option<World> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        // SAFETY: every test sets the same value, before any session is opened.
-        unsafe { std::env::set_var("HAWIZ_TMPFS_STATE", "1") };
         let Some(path) = which(program) else {
             eprintln!("skipped: {program} is not installed");
             return None;
@@ -49,8 +48,41 @@ impl World {
             vars: Vec::new(),
         }
     }
+    /// The node as another login sees it; `None` when this test may not become one.
+    pub fn nobody(&self) -> Option<Node> {
+        let mut node = self.node();
+        if !rustix::process::geteuid().is_root() || which("setpriv").is_none() {
+            eprintln!("skipped: needs root and setpriv");
+            return None;
+        }
+        if let How::Via(argv) = &mut node.how {
+            argv.splice(0..0, ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].map(String::from));
+        }
+        Some(node)
+    }
+    /// A program of the node's own, in front of all others.
+    pub fn stand_in(&self, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.dir.join("bin").join(name);
+        std::fs::write(&path, text).expect("the world's own folder");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("just written");
+    }
+    /// All paths below the world's folder.
+    pub fn snapshot(&self) -> Vec<PathBuf> {
+        let (mut found, mut open) = (Vec::new(), vec![self.dir.clone()]);
+        while let Some(dir) = open.pop() {
+            for entry in std::fs::read_dir(dir).expect("a folder").flatten() {
+                if entry.file_type().is_ok_and(|t| t.is_dir()) {
+                    open.push(entry.path());
+                }
+                found.push(entry.path());
+            }
+        }
+        found.sort();
+        found
+    }
     pub fn fleet(&self) -> Fleet {
-        Fleet::new(vec![self.node()], self.dir.clone())
+        Fleet::new(vec![self.node()], self.dir.clone()).tmpfs(true)
     }
     /// A fleet that holds the lock for run `r`.
     pub fn locked(&self) -> (Fleet, Greeting) {
@@ -100,4 +132,26 @@ pub fn follow(fleet: &mut Fleet, claim: &Claim) -> Ended {
 pub fn run(fleet: &mut Fleet, claim: &Claim, sent: &Sent) -> Ended {
     assert_eq!(fleet.start("n", claim, sent), Started::Running);
     follow(fleet, claim)
+}
+
+/// The pid of the node's persistent shell, in whose subshell a look runs.
+pub fn shell_pid(fleet: &mut Fleet) -> Pid {
+    let pid = fleet.look("n", &sent("echo $$"), SOON).expect("a session").out.lossy();
+    Pid::from_raw(pid.trim().parse().expect("a number")).expect("not 0")
+}
+/// Waits for something that another process does.
+pub fn until<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..4000 {
+        if let Some(found) = seen() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("waited too long for {what}");
+}
+/// The directory of the only claim in a state directory.
+pub fn claim_dir(world: &World) -> PathBuf {
+    let is_go = |p: &PathBuf| p.file_name().is_some_and(|n| n == "go");
+    let go = world.snapshot().into_iter().find(is_go).expect("a claim that began");
+    go.parent().expect("go is in a claim").to_path_buf()
 }

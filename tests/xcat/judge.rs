@@ -92,7 +92,8 @@ pub fn check(scenario: &Value, seen: &[Seen], code: i64) -> Vec<String> {
     }
 
     // The order inside each group of verbs, on each host.
-    let mut groups: Vec<((String, Option<String>), Vec<&Want>)> = Vec::new();
+    type Group = (String, Option<String>);
+    let mut groups: Vec<(Group, Vec<&Want>)> = Vec::new();
     for want in &wants {
         let key = (want.host.clone(), group(&want.command));
         match groups.iter_mut().find(|(k, _)| *k == key) {

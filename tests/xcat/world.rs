@@ -55,8 +55,12 @@ fn text(value: &Value) -> &str {
 /// `mkdir -p` with mode 755, whatever the umask.
 fn folders(path: &Path) {
     for part in path.ancestors().collect::<Vec<_>>().into_iter().rev().filter(|p| !p.exists()) {
-        fs::create_dir(part).unwrap_or_else(|e| panic!("{}: {e}", part.display()));
-        mode(part, 0o755);
+        match fs::create_dir(part) {
+            Ok(()) => mode(part, 0o755),
+            // The other thread was quicker.
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => panic!("{}: {e}", part.display()),
+        }
     }
 }
 
@@ -184,7 +188,11 @@ impl World {
         self.write("/stub/trace", "");
     }
 
+    /// `XCAT_KEEP=1` keeps every world, to be looked at.
     pub fn delete(self) {
+        if std::env::var_os("XCAT_KEEP").is_some() {
+            return;
+        }
         fs::remove_dir_all(&self.dest).unwrap_or_else(|e| panic!("{}: {e}", self.dest.display()));
     }
 
@@ -256,7 +264,7 @@ impl World {
                 .open(name.to_str().expect("/dev/pts is ASCII"))
                 .expect("its other side")
         };
-        let size = rustix::termios::Winsize { ws_row: 40, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = rustix::termios::Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(&master, size).expect("a size");
         let mut command = self.command(&World::argv(args), true);
         command.stdin(slave()).stdout(slave()).stderr(slave());
@@ -321,23 +329,30 @@ pub struct Ran {
     pub asked: Vec<String>,
 }
 
-/// A question on the screen, and what stands above it.
+/// A question on the screen, from its first word on, and what stands above it.
 pub struct Prompt<'a> {
-    pub line: &'a str,
+    pub asks: &'a str,
     pub above: &'a str,
 }
 
 impl<'a> Prompt<'a> {
-    /// The last line of the screen, when it is a question that came after `since`.
+    /// What the screen ends with, when that is a question that came after `since`. It may take more than one line.
     fn find(screen: &'a str, since: usize) -> Option<Prompt<'a>> {
-        let start = screen.rfind('\n').map_or(0, |i| i + 1);
-        let line = screen[start..].trim_end();
-        let is = line.contains("Continue?") || line.contains("What now?") || line.ends_with(':') || line.ends_with('?');
-        (is && screen.len() > since && start + line.len() > since).then(|| Prompt { line, above: &screen[..start] })
+        let text = screen.trim_end_matches(' ');
+        if text.len() <= since || !text.ends_with(':') {
+            return None;
+        }
+        let known = ["Continue?", "What now?"].iter().filter_map(|q| text[since..].rfind(q)).max().map(|i| i + since);
+        let start = known.filter(|s| text[*s..].lines().count() <= 4).unwrap_or(text.rfind('\n').map_or(0, |i| i + 1));
+        Some(Prompt { asks: &text[start..], above: &text[..start] })
     }
 
     pub fn is_gate(&self) -> bool {
-        self.line.contains("Continue?")
+        self.asks.starts_with("Continue?")
+    }
+
+    pub fn is_menu(&self) -> bool {
+        self.asks.starts_with("What now?")
     }
 
     /// The stage a gate is about: whichever of `titles` was written last.
@@ -347,7 +362,7 @@ impl<'a> Prompt<'a> {
 
     fn about(&self) -> String {
         let titled = self.stage(crate::TITLES).filter(|_| self.is_gate());
-        titled.map_or_else(|| self.line.trim().to_owned(), str::to_owned)
+        titled.map_or_else(|| self.asks.trim().to_owned(), str::to_owned)
     }
 }
 
@@ -406,11 +421,9 @@ impl Ender {
         Ender { end, patience, since: Instant::now(), done: 0 }
     }
 
-    /// A person's patience begins anew with each answer; a clock's does not.
+    /// The recorded time is that of a program that asks at once: it begins anew with each answer.
     fn answered(&mut self) {
-        if self.end == End::Interrupt {
-            self.since = Instant::now();
-        }
+        self.since = Instant::now();
     }
 
     /// False: it was killed.
