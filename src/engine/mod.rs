@@ -305,6 +305,7 @@ impl<'a> Engine<'a> {
                 view: Vec::new(),
             };
             let given = self.prompter.ask(&question);
+            let typed = |word: &Value| matches!(&stage.gate, Gate::Type(w) if *word == Value::from(w.as_str()));
             let (answer, halt) = match given.answer {
                 Answer::Yes => (
                     match &stage.gate {
@@ -313,6 +314,7 @@ impl<'a> Engine<'a> {
                     },
                     None,
                 ),
+                Answer::Text(word) if typed(&word) => (word.lossy(), None),
                 Answer::No => ("no".to_string(), Some(self.declined("answered no"))),
                 Answer::Dry => ("dry".to_string(), Some(Halt::Dry)),
                 Answer::Again => {
