@@ -21,6 +21,8 @@ pub struct Intent {
     pub was: Option<Answer>,
     /// The attempt is known to have ended.
     pub ended: bool,
+    /// It may have begun on the node. False only when the node said that it never did.
+    pub started: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,13 +36,21 @@ pub struct Step {
 }
 
 impl Step {
-    /// An attempt whose end is not recorded.
+    /// An attempt whose end is not known; one whose step is recorded as *unknown* as well.
     pub fn open(&self) -> Option<&Intent> {
-        self.intents.last().filter(|i| !i.ended && self.outcome.is_none())
+        self.intents.last().filter(|i| !i.ended)
+    }
+    /// An undo whose end is not known.
+    pub fn open_undo(&self) -> Option<&Intent> {
+        self.undo.last().filter(|i| !i.ended)
+    }
+    /// How many attempts may have begun on the node.
+    pub fn started(&self) -> usize {
+        self.intents.iter().filter(|i| i.started).count()
     }
     /// This run tried to change something here, and that was not taken back.
     pub fn ours(&self) -> bool {
-        !self.intents.is_empty()
+        self.started() > 0
             && !matches!(self.undone, Some(Outcome::Undone | Outcome::Skipped(_)))
             && !matches!(self.outcome, Some(Outcome::Already))
     }
@@ -106,9 +116,7 @@ impl History {
                     None => drop(self.unrecorded.remove(node)),
                 }
             }
-            Event::GateAnswered { stage, answer, .. }
-                if answer != "no" && answer != "dry" && answer != "quit" && answer != "stop" =>
-            {
+            Event::GateAnswered { stage, answer, .. } if answer != "no" && answer != "dry" && answer != "quit" && answer != "stop" => {
                 self.gates.insert(stage.clone(), answer.clone());
             }
             Event::StageSkipped { stage, reason, .. } => {
@@ -126,21 +134,14 @@ impl History {
                 s.node.clone_from(node);
                 s.outcome = None;
                 let (claim, before) = (claim.clone(), before.clone());
-                s.intents.push(Intent {
-                    node: node.clone(),
-                    attempt: *attempt,
-                    claim,
-                    before,
-                    was: *was,
-                    ended: false,
-                });
+                s.intents.push(Intent { node: node.clone(), attempt: *attempt, claim, before, was: *was, ended: false, started: true });
             }
             Event::AttemptFailed { step, .. } => {
                 if let Some(i) = self.steps.get_mut(step).and_then(|s| s.intents.last_mut()) {
                     i.ended = true;
                 }
             }
-            Event::StepFinished { step, title, node, outcome, .. } => {
+            Event::StepFinished { step, title, node, outcome, attempts, .. } => {
                 let s = self.steps.entry(step.clone()).or_default();
                 s.title.clone_from(title);
                 s.node.clone_from(node);
@@ -150,49 +151,43 @@ impl History {
                 {
                     i.ended = true;
                 }
+                // The record's own word for "nothing of it ever began on the node".
+                if *attempts == 0 {
+                    s.intents.iter_mut().for_each(|i| i.started = false);
+                }
             }
             Event::UndoIntent { step, node, attempt, claim, .. } => {
                 let s = self.steps.entry(step.clone()).or_default();
                 s.undone = None;
                 let claim = claim.clone();
-                s.undo.push(Intent {
-                    node: node.clone(),
-                    attempt: *attempt,
-                    claim,
-                    before: None,
-                    was: None,
-                    ended: false,
-                });
+                s.undo.push(Intent { node: node.clone(), attempt: *attempt, claim, before: None, was: None, ended: false, started: true });
             }
             Event::UndoFinished { step, outcome, .. } => {
                 let s = self.steps.entry(step.clone()).or_default();
                 s.undone = Some(outcome.clone());
-                if let Some(i) = s.undo.last_mut() {
+                if !matches!(outcome, Outcome::Unknown(_))
+                    && let Some(i) = s.undo.last_mut()
+                {
                     i.ended = true;
                 }
             }
             Event::RunFinished { verdict, exit, .. } => self.finished = Some((*verdict, *exit)),
-            Event::NodeUnreachable { .. }
-            | Event::NodeLocked { .. }
-            | Event::NodeHeld { .. }
-            | Event::ProofTaken { .. }
-            | Event::StageStarted { .. }
-            | Event::Looked(_)
-            | Event::GateAsked { .. }
-            | Event::GateAnswered { .. }
-            | Event::StepStarted { .. }
-            | Event::Output { .. }
-            | Event::LinkLost { .. }
-            | Event::Chosen { .. }
-            | Event::Noted { .. }
-            | Event::Interrupted { .. }
-            | Event::Other => {}
+            Event::NodeUnreachable { .. } | Event::NodeLocked { .. } | Event::NodeHeld { .. } | Event::ProofTaken { .. }
+            | Event::StageStarted { .. } | Event::Looked(_) | Event::GateAsked { .. } | Event::GateAnswered { .. }
+            | Event::StepStarted { .. } | Event::Output { .. } | Event::LinkLost { .. } | Event::Chosen { .. }
+            | Event::Noted { .. } | Event::Interrupted { .. } | Event::Other => {}
         }
     }
 
     /// Something on a node was changed, or may have been.
     pub fn changed(&self) -> bool {
-        self.steps.values().any(|s| !s.intents.is_empty())
+        self.steps.values().any(|s| s.started() > 0)
+    }
+    /// The node said that the last attempt never began. The journal learns it with the step's end.
+    pub fn never_began(&mut self, instance: &str) {
+        if let Some(i) = self.steps.get_mut(instance).and_then(|s| s.intents.last_mut()) {
+            (i.started, i.ended) = (false, true);
+        }
     }
     /// Something is changed still (not all of it was taken back).
     pub fn changed_still(&self) -> bool {
@@ -205,10 +200,7 @@ impl History {
     pub fn resumable(&self) -> bool {
         match &self.finished {
             None => true,
-            Some((v, _)) => {
-                matches!(v, Verdict::Stopped | Verdict::Failed | Verdict::Unknown | Verdict::Stuck | Verdict::Dry)
-                    && self.changed()
-            }
+            Some((v, _)) => matches!(v, Verdict::Stopped | Verdict::Failed | Verdict::Unknown | Verdict::Stuck | Verdict::Dry) && self.changed(),
         }
     }
     /// Instances to take back, last first.

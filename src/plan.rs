@@ -33,7 +33,7 @@ pub struct Plan {
     pub nodes: Vec<Node>,
     /// `[env]`: exported for every command; `PATH` is put in front of the node's own.
     pub env: Vec<(String, Value)>,
-    /// `[functions]`: name, body text.
+    /// Functions that its commands call, name and body text: the catalogue's, then those of `[functions]`.
     pub functions: Vec<(String, Value)>,
     /// Inputs by name, secrets left out. For the reader and for resume's comparison with `--set`.
     pub inputs: Vec<(String, Value)>,
@@ -329,6 +329,28 @@ impl Look {
     }
 }
 
+impl Check {
+    /// What the answers of its looks say together. A node that cannot be looked at may be the second holder: for *all*,
+    /// *one* and *none* that leaves it open; for *any* and *majority* it is not true there. `answers` may be short of
+    /// those that could not even be asked.
+    pub fn sum(&self, answers: &[Answer]) -> Answer {
+        let count = |a: Answer| answers.iter().filter(|x| **x == a).count();
+        let (yes, no, all) = (count(Answer::Yes), count(Answer::No), self.looks.len().max(answers.len()));
+        let sure = |yes: bool| if yes { Answer::Yes } else { Answer::No };
+        let open = if count(Answer::Unsettled) > 0 { Answer::Unsettled } else { Answer::CouldNotLook };
+        match self.true_on {
+            TrueOn::All if no > 0 => Answer::No,
+            TrueOn::None if yes > 0 => Answer::No,
+            TrueOn::One if yes > 1 => Answer::No,
+            TrueOn::All | TrueOn::None | TrueOn::One if yes + no < all => open,
+            TrueOn::All | TrueOn::None => Answer::Yes,
+            TrueOn::One => sure(yes == 1),
+            TrueOn::Any => sure(yes > 0),
+            TrueOn::Majority => sure(yes * 2 > all),
+        }
+    }
+}
+
 impl Plan {
     pub fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|n| n.name == name)
@@ -337,9 +359,35 @@ impl Plan {
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.stages.iter().flat_map(|s| &s.steps)
     }
+    /// Every command that may be sent or shown.
+    pub fn for_commands<'a>(&'a self, mut each: impl FnMut(&'a Command)) {
+        let proofs = self.proof.iter().chain(&self.closing).flat_map(|p| &p.steps);
+        for look in self.stages.iter().filter_map(|s| s.when.as_ref()) {
+            each(&look.command);
+        }
+        for step in self.steps().chain(proofs) {
+            step.for_commands(&mut each);
+        }
+    }
 }
 
 impl Step {
+    /// Every command of the step.
+    pub fn for_commands<'a>(&'a self, mut each: impl FnMut(&'a Command)) {
+        self.when.iter().for_each(|l| each(&l.command));
+        let (looks, undo): (Vec<&Look>, _) = match &self.what {
+            What::Check(c) => (c.looks.iter().map(|(_, l)| l).collect(), None),
+            What::Change(c) => {
+                each(&c.run);
+                (c.done.iter().chain(&c.verify).collect(), Some(&c.undo))
+            }
+            What::Manual(m) => (m.done.iter().chain(&m.verify).collect(), Some(&m.undo)),
+        };
+        looks.into_iter().for_each(|l| each(&l.command));
+        if let Some(Undo::Run(c)) = undo {
+            each(c);
+        }
+    }
     /// Whether it changes something (a check never does).
     pub fn changes(&self) -> bool {
         !matches!(self.what, What::Check(_))

@@ -141,7 +141,7 @@ impl Word {
             match part {
                 Part::Text(v) if v.is_empty() => {}
                 Part::Text(v) => out.extend(quote(&v.0)),
-                Part::Name(n) => out.extend(format!("\"${{{n}}}\"").into_bytes()),
+                Part::Name(n) => out.extend(format!("\"${n}\"").into_bytes()),
             }
         }
         if out.is_empty() { b"''".to_vec() } else { out }
@@ -186,7 +186,8 @@ pub struct Command {
     /// Values known at run time only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wants: Vec<Want>,
-    /// Names of the playbook's functions that the text uses (with those they need), in order of definition.
+    /// Names of the functions that the text calls (with those they need), in order of definition: of the catalogue's
+    /// library for its own texts, of the playbook's `[functions]` for scripts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<String>,
     /// The text itself; no value stands in it but as a quoted literal.

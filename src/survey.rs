@@ -5,7 +5,7 @@
 //! a look after the first would-be change cannot refuse: false there means *not yet*.
 
 use crate::event::{Looked, Proven, Purpose};
-use crate::plan::{Answer, Check, Look, OnFailure, Place, Plan, Step, TrueOn, What};
+use crate::plan::{Answer, Check, Look, OnFailure, Place, Plan, Step, What};
 use crate::reach::{Reach, Reply, Sent};
 use crate::shell::Value;
 use std::collections::BTreeMap;
@@ -82,15 +82,7 @@ impl Surveyor<'_> {
     }
 
     /// One look; `None` when a value it needs is not known yet.
-    fn look(
-        &mut self,
-        id: &str,
-        title: &str,
-        node: &str,
-        look: &Look,
-        purpose: Purpose,
-        deadline: Duration,
-    ) -> Option<(Answer, Reply)> {
+    fn look(&mut self, id: &str, title: &str, node: &str, look: &Look, purpose: Purpose, deadline: Duration) -> Option<(Answer, Reply)> {
         let script = look.command.script(&self.plan.env, &self.plan.functions, |k| self.value(k)).ok()?;
         let input = look.command.input(|k| self.value(k), &BTreeMap::new()).ok()?;
         let sent = Sent { script, stdin: input.map(|(text, _)| text), secret: false };
@@ -107,15 +99,7 @@ impl Surveyor<'_> {
             (Some(p), e) => format!("could not look: {p}; {e}"),
             (None, e) => e,
         };
-        let looked = Looked {
-            step: id.into(),
-            title: title.into(),
-            node: node.into(),
-            purpose,
-            answer,
-            code: reply.code,
-            evidence,
-        };
+        let looked = Looked { step: id.into(), title: title.into(), node: node.into(), purpose, answer, code: reply.code, evidence };
         self.out.looks.push(looked);
         Some((answer, reply))
     }
@@ -162,8 +146,7 @@ impl Surveyor<'_> {
         if let Some(when) = &stage.when {
             let place = stage.when_on.clone().unwrap_or(Place::Here);
             let node = self.node_of(&place);
-            let seen =
-                node.and_then(|n| self.look(&stage.id, &stage.title, &n, when, Purpose::When, Duration::from_secs(30)));
+            let seen = node.and_then(|n| self.look(&stage.id, &stage.title, &n, when, Purpose::When, Duration::from_secs(30)));
             match seen.map(|s| s.0) {
                 Some(Answer::Yes) => {}
                 Some(Answer::No) if !self.dirty => {
@@ -223,70 +206,32 @@ impl Surveyor<'_> {
     }
 
     fn check(&mut self, step: &Step, check: &Check, title: &str) {
-        let mut answers = Vec::new();
+        let (mut answers, mut outputs) = (Vec::new(), Vec::new());
         for (place, look) in &check.looks {
             let Some(node) = self.node_of(place) else { continue };
-            let Some((answer, reply)) =
-                self.look(&step.instance, title, &node, look, Purpose::Check, step.look_deadline)
-            else {
-                continue;
-            };
+            let Some((answer, reply)) = self.look(&step.instance, title, &node, look, Purpose::Check, step.look_deadline) else { continue };
             answers.push((node.clone(), answer));
+            outputs.push(reply.out.clone());
             if answer == Answer::Yes && !self.dirty {
                 self.capture(step, check, &reply, &node);
             }
         }
-        let yes = answers.iter().filter(|(_, a)| *a == Answer::Yes).count();
-        let no = answers.iter().filter(|(_, a)| *a == Answer::No).count();
         let all = check.looks.len();
-        let unsure = all - yes - no;
-        let verdict = match check.true_on {
-            TrueOn::All if no > 0 => Answer::No,
-            TrueOn::None if yes > 0 => Answer::No,
-            TrueOn::One if yes > 1 => Answer::No,
-            TrueOn::All | TrueOn::None | TrueOn::One if unsure > 0 => Answer::CouldNotLook,
-            TrueOn::All | TrueOn::None => Answer::Yes,
-            TrueOn::One => {
-                if yes == 1 {
-                    Answer::Yes
-                } else {
-                    Answer::No
-                }
-            }
-            TrueOn::Any => {
-                if yes > 0 {
-                    Answer::Yes
-                } else {
-                    Answer::No
-                }
-            }
-            TrueOn::Majority => {
-                if yes * 2 > all {
-                    Answer::Yes
-                } else {
-                    Answer::No
-                }
-            }
-        };
+        let mut verdict = check.sum(&answers.iter().map(|(_, a)| *a).collect::<Vec<_>>());
+        let differs = check.same && !outputs.windows(2).all(|w| w[0] == w[1]);
+        if differs && verdict == Answer::Yes {
+            verdict = Answer::No;
+        }
         match verdict {
             Answer::Yes => self.out.passed += 1,
             _ if self.dirty => self.out.undecided += 1,
             _ if step.on_failure == OnFailure::Continue => self.out.optional += 1,
             other => {
-                let said: Vec<String> = self
-                    .out
-                    .looks
-                    .iter()
-                    .rev()
-                    .take(all)
-                    .filter(|l| l.answer != Answer::Yes && l.step == step.instance)
-                    .map(|l| if all > 1 { format!("{}: {}", l.node, l.evidence) } else { l.evidence.clone() })
-                    .collect();
+                let said: Vec<String> = self.out.looks.iter().rev().take(all).filter(|l| (differs || l.answer != Answer::Yes) && l.step == step.instance)
+                    .map(|l| if all > 1 { format!("{}: {}", l.node, l.evidence) } else { l.evidence.clone() }).collect();
                 let word = if other == Answer::No { "" } else { "cannot tell: " };
                 let node = answers.first().map(|(n, _)| n.clone()).unwrap_or_default();
-                self.out.refused.push(
-                    format!("{title} ({node}): {word}{}", said.join("; ")).trim_end_matches([':', ' ']).to_string(),
-                );
+                self.out.refused.push(format!("{title} ({node}): {word}{}", said.join("; ")).trim_end_matches([':', ' ']).to_string());
             }
         }
     }
@@ -300,8 +245,7 @@ impl Surveyor<'_> {
         let several = check.looks.len() > 1 && check.role.is_none();
         for (i, (name, key)) in step.capture.iter().enumerate() {
             let last = i + 1 == step.capture.len();
-            let end =
-                if last { rest.len() } else { rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len()) };
+            let end = if last { rest.len() } else { rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len()) };
             if end > 0 {
                 let key = if several { format!("{name}@{node}") } else { key.clone() };
                 self.out.values.insert(key, Value::new(rest[..end].trim_ascii_end()));

@@ -1,8 +1,8 @@
 //! The catalogue's texts really run: under every shell that is here, with the recording stand-ins, on real files, and on
 //! real addresses and mounts inside namespaces of their own. What cannot be had here is skipped aloud.
 
-use hawiz::catalog::{Action, Check, Fill, Recipe, Text, Texts, Undo};
-use hawiz::shell::{Word, quote};
+use hawiz::catalog::{Action, Check, Fill, Library, Recipe, Text, Texts, Undo};
+use hawiz::shell::{Value, Word, definition, quote};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -21,13 +21,29 @@ impl Fill for Plain {
         texts.0.iter().map(|t| self.word(t)).collect()
     }
 }
+/// The text with the functions that it calls in front, as it is sent.
+fn whole(text: &Value) -> Value {
+    let mut out: Vec<u8> = Library::read().of(text).iter().flat_map(|(name, body)| definition(name, body)).collect();
+    out.extend_from_slice(&text.0);
+    Value(out)
+}
 fn look(source: &str) -> String {
     let check: Check = toml::from_str(source).expect("a check");
-    check.look(&Plain).expect("compiles").lossy()
+    whole(&check.look(&Plain).expect("compiles")).lossy()
 }
 fn recipe(source: &str) -> Recipe {
     let action: Action = toml::from_str(source).expect("an action");
-    action.recipe(&Plain).expect("compiles")
+    let made = action.recipe(&Plain).expect("compiles");
+    Recipe {
+        done: made.done.as_ref().map(whole),
+        run: whole(&made.run),
+        verify: made.verify.as_ref().map(whole),
+        undo: match made.undo {
+            Undo::Run(text) => Undo::Run(whole(&text)),
+            none => none,
+        },
+        ..made
+    }
 }
 fn done(r: &Recipe) -> String {
     r.done.as_ref().expect("it has a look").lossy()

@@ -95,7 +95,8 @@ impl World {
         let mut out = Vec::new();
         for process in fs::read_dir("/proc").expect("Linux").flatten() {
             let words = fs::read(process.path().join("cmdline")).unwrap_or_default();
-            let words: Vec<String> = words.split(|b| *b == 0).map(|w| String::from_utf8_lossy(w).into_owned()).collect();
+            let words: Vec<String> =
+                words.split(|b| *b == 0).map(|w| String::from_utf8_lossy(w).into_owned()).collect();
             if words.get(1).is_some_and(|w| Path::new(w) == service) {
                 out.push(words[2].clone());
             }
@@ -116,7 +117,16 @@ impl World {
     #[track_caller]
     fn clean(&self) {
         self.until(|| self.running().is_empty());
-        for gone in ["address", "page", "alpha/disk", "beta/disk", "alpha/note", "beta/note", "alpha/state/lock", "beta/state/lock"] {
+        for gone in [
+            "address",
+            "page",
+            "alpha/disk",
+            "beta/disk",
+            "alpha/note",
+            "beta/note",
+            "alpha/state/lock",
+            "beta/state/lock",
+        ] {
             assert!(fs::symlink_metadata(self.path(gone)).is_err(), "world/{gone} is still there");
         }
         for node in ["alpha", "beta"] {
@@ -282,11 +292,16 @@ fn the_answers_of_the_readme_run_the_demo() {
 fn killed_in_the_middle_it_is_gone_on_with_from_anywhere_and_then_taken_back() {
     let world = World::new("killed");
     let mut command = world.command(&format!("{} --yes", first_command()));
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("hawiz runs");
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("hawiz runs");
     world.until(|| world.running() == ["store"]);
     child.kill().expect("it still runs");
     child.wait().expect("it is a child of ours");
-    world.ends(0, "cargo demo resume --yes");
+    let mut elsewhere = Command::new(env!("CARGO_BIN_EXE_hawiz"));
+    world.around(&mut elsewhere);
+    elsewhere.current_dir("/").args(["resume", "--yes", "--state-dir"]).arg(world.path("runs"));
+    let out = elsewhere.stdin(Stdio::null()).output().expect("hawiz runs");
+    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
     assert_eq!(world.running(), ["board", "store"], "each once");
     world.ends(9, "cargo demo rollback --yes");
     world.clean();
@@ -409,7 +424,8 @@ fn every_toml_block_is_accepted() {
             for block in blocks(&document, mark) {
                 seen += 1;
                 // A site file stands beside its playbook.
-                let folder = if block.contains("playbook = \"first.toml\"") { "examples/first" } else { "examples/demo" };
+                let folder =
+                    if block.contains("playbook = \"first.toml\"") { "examples/first" } else { "examples/demo" };
                 let file = world.dir.join(folder).join(format!("block-{seen}.toml"));
                 fs::write(&file, format!("{head}{block}")).expect("written");
                 let mut command = Command::new(env!("CARGO_BIN_EXE_hawiz"));
@@ -441,7 +457,8 @@ fn what_the_documents_name_is_there() {
             }
         }
         for word in text.split('`').skip(1).step_by(2).filter(|w| !w.contains(char::is_whitespace)) {
-            let ours = ["src/", "tests/", "docs/", "examples/", "playbooks/", "benches/"].iter().any(|d| word.starts_with(d));
+            let ours =
+                ["src/", "tests/", "docs/", "examples/", "playbooks/", "benches/"].iter().any(|d| word.starts_with(d));
             if ours && !word.contains("world") {
                 assert!(project().join(word).exists(), "{document} names {word}");
             }
@@ -464,5 +481,8 @@ fn the_test_command_is_what_is_run_before_a_change_goes_in() {
 fn the_changelog_has_this_version() {
     let text = read("CHANGELOG.md");
     assert!(text.contains("## [Unreleased]"));
-    assert!(text.contains(&format!("## [{}]", env!("CARGO_PKG_VERSION"))), "CHANGELOG.md knows nothing of this version");
+    assert!(
+        text.contains(&format!("## [{}]", env!("CARGO_PKG_VERSION"))),
+        "CHANGELOG.md knows nothing of this version"
+    );
 }

@@ -161,8 +161,7 @@ type Parsed<T> = Result<(Option<T>, usize), Fatal>;
 fn site(common: &Common, problems: &mut Problems, sources: &mut Vec<plan::Source>) -> Parsed<Site> {
     let path = site_path(common)?;
     let text = file(&path, "site file")?;
-    // Absolute: a run that is gone on with works from `/`, and may be begun anywhere.
-    sources.push(source("site", &std::path::absolute(&path).unwrap_or_else(|_| path.clone()), &text));
+    sources.push(source("site", &path, &text));
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
     let index = problems.files.len();

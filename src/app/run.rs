@@ -21,6 +21,7 @@ use crate::site::Answers;
 use crate::ui::gate::Drawer;
 use crate::ui::{self, Style, View};
 use crate::who::Who;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -41,27 +42,24 @@ pub(super) fn procedure(common: &Common, name: &str, go: &Go) -> Done {
     let plan = &read.plan;
     let interactive = interactive();
     if !interactive {
-        unattended(plan, &read.answers, go.answer.yes, "activate")?;
+        unattended(plan, &read.answers, go.answer.yes)?;
     }
     let state = journal::state_dir(common.state_dir.as_deref())?;
     apart(plan, &state)?;
-    let signals = signals()?;
-    let who = Who::here().to_string();
+    let desk = Front::open(common, plan, interactive, &go.answer)?;
     let run = journal::new_run_id(name, plan.target.as_deref(), chrono::Utc::now());
-    let mut journal = Journal::create(&state, plan, &run, &who)?;
+    let mut kept = plan.clone();
+    for s in &mut kept.sources {
+        // A resume may be given from anywhere.
+        if let Ok(path) = std::path::absolute(&s.path).map(|p| p.display().to_string())
+            && Path::new(&path).exists()
+        {
+            s.path = path;
+        }
+    }
+    let mut journal = Journal::create(&state, &kept, &run, &desk.who)?;
     journal.reserve(reserve(plan))?;
-    let mut at = Sitting::new(
-        common,
-        plan.clone(),
-        journal,
-        Rc::clone(&signals),
-        &who,
-        interactive,
-        &go.answer,
-        read.answers.clone(),
-        &read.folder,
-        &state,
-    )?;
+    let mut at = desk.sit(journal, read.answers.clone(), &read.folder, &state);
     let started = started(plan, &run, go.comment.clone());
     at.begin(started)?;
     Ok(at.work(Way::Run).exit)
@@ -94,8 +92,8 @@ pub(super) fn signals() -> Result<Rc<Signals>, Fatal> {
 }
 
 /// Without a terminal every gate must be answered before the first change.
-fn unattended(plan: &Plan, given: &Answers, yes: bool, _name: &str) -> Result<(), Fatal> {
-    let missing = answers::missing(plan, given, yes);
+fn unattended(plan: &Plan, given: &Answers, yes: bool) -> Result<(), Fatal> {
+    let missing = answers::missing(plan, given, yes, |_| true);
     if missing.is_empty() {
         return Ok(());
     }
@@ -104,8 +102,7 @@ fn unattended(plan: &Plan, given: &Answers, yes: bool, _name: &str) -> Result<()
         missing.join("\n  "),
         answers::skeleton(plan)
     );
-    Err(Fatal::new(Exit::NotReady, text.trim_end())
-        .hint("`--yes` answers plain gates; the others need an answers file"))
+    Err(Fatal::new(Exit::NotReady, text.trim_end()).hint("`--yes` answers plain gates; the others need an answers file"))
 }
 
 /// hawiz's own records, and the nodes', may not lie below what the plan mounts, unmounts, links or copies.
@@ -119,21 +116,15 @@ fn apart(plan: &Plan, state: &Path) -> Result<(), Fatal> {
     };
     let mut mine: Vec<(String, PathBuf)> = vec![("hawiz's state directory".into(), state.to_path_buf())];
     for n in &plan.nodes {
-        mine.push((
-            format!("the state directory of node `{}`", n.name),
-            PathBuf::from(n.state.clone().unwrap_or_else(|| "/var/lib/hawiz".into())),
-        ));
+        mine.push((format!("the state directory of node `{}`", n.name), PathBuf::from(n.state.clone().unwrap_or_else(|| "/var/lib/hawiz".into()))));
     }
     for path in &plan.paths {
         let path = PathBuf::from(path.lossy());
         for (what, dir) in &mine {
             let below = |a: &Path, b: &Path| a.starts_with(b) && b != Path::new("/");
             if below(dir, &path) || below(&real(dir), &real(&path)) {
-                return Err(Fatal::new(
-                    Exit::Usage,
-                    format!("{what}, `{}`, lies below `{}`, which this plan moves", dir.display(), path.display()),
-                )
-                .hint("name another with --state-dir, or `state` of the node in the site file"));
+                return Err(Fatal::new(Exit::Usage, format!("{what}, `{}`, lies below `{}`, which this plan moves", dir.display(), path.display()))
+                    .hint("name another with --state-dir, or `state` of the node in the site file"));
             }
         }
     }
@@ -149,8 +140,7 @@ fn marker() -> String {
     let mut bytes = [0u8; 8];
     let filled = std::fs::File::open("/dev/urandom").and_then(|mut f| std::io::Read::read_exact(&mut f, &mut bytes));
     if filled.is_err() {
-        bytes = (chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default() as u64 ^ u64::from(std::process::id()))
-            .to_le_bytes();
+        bytes = (chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default() as u64 ^ u64::from(std::process::id())).to_le_bytes();
     }
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
@@ -161,38 +151,29 @@ pub(super) enum Way {
     RollBack,
 }
 
-/// One sitting: everything a run needs around the engine.
-pub(super) struct Sitting {
+/// What can still refuse before anything is written down: the screen, the person, the secrets.
+pub(super) struct Front {
     plan: Rc<Plan>,
-    desk: Desk,
+    screen: Rc<RefCell<Screen>>,
     person: Option<Person>,
     signals: Rc<Signals>,
     answer: Answer,
-    answers: Answers,
     secrets: BTreeMap<String, Value>,
-    fleet: crate::session::Fleet,
-    settings: Settings,
-    history: History,
+    overrides: Vec<(String, String)>,
+    pub(super) who: String,
 }
 
-impl Sitting {
-    #[expect(clippy::too_many_arguments, reason = "everything a run needs, gathered in one place")]
-    pub(super) fn new(
-        common: &Common,
-        plan: Plan,
-        journal: Journal,
-        signals: Rc<Signals>,
-        who: &str,
-        interactive: bool,
-        answer: &Answer,
-        given: Answers,
-        folder: &Path,
-        state: &Path,
-    ) -> Result<Sitting, Fatal> {
-        let output = output(common);
+impl Front {
+    pub(super) fn open(common: &Common, plan: &Plan, interactive: bool, answer: &Answer) -> Result<Front, Fatal> {
+        let overrides = answer.overrides.iter().map(|o| match o.split_once('=') {
+            Some((step, reason)) if !reason.trim().is_empty() => Ok((step.to_string(), reason.to_string())),
+            _ => Err(Fatal::new(Exit::Usage, format!("`--override {o}` is not STEP=REASON"))),
+        });
+        let overrides = overrides.collect::<Result<Vec<_>, Fatal>>()?;
+        let signals = signals()?;
         let stderr = Style::stderr(colour(common), verbosity(common));
-        let screen = Screen::new(ui::views(output, stderr, std::io::stdout().is_terminal()));
-        let plan = Rc::new(plan);
+        let screen = Screen::new(ui::views(output(common), stderr, std::io::stdout().is_terminal()));
+        let plan = Rc::new(plan.clone());
         let mut person = None;
         if interactive {
             let wake = rustix::io::fcntl_dupfd_cloexec(signals.wake_fd(), 3).ok();
@@ -207,13 +188,8 @@ impl Sitting {
             let terminal = Terminal::new(wake, signalled, stderr.colours)
                 .map_err(|e| Fatal::new(Exit::Internal, format!("cannot ask on this terminal: {e}")))?;
             let drawer = Drawer { width: stderr.width, ascii: stderr.ascii };
-            person = Some(Person {
-                terminal,
-                screen: Rc::clone(&screen),
-                plan: Rc::clone(&plan),
-                drawer,
-                signals: Rc::clone(&signals),
-            });
+            let (screen, plan, signals) = (Rc::clone(&screen), Rc::clone(&plan), Rc::clone(&signals));
+            person = Some(Person { terminal, screen, plan, drawer, signals });
         }
         let mut secrets = BTreeMap::new();
         for s in &plan.secrets {
@@ -225,52 +201,48 @@ impl Sitting {
                         _ => Err(Fatal::new(Exit::Declined, format!("the secret `{}` was not given", s.name))),
                     }
                 }
-                None => Err(Fatal::new(
-                    Exit::NotReady,
-                    format!("the secret `{}` has no source, and nobody is there to ask", s.name),
-                )
-                .hint(format!("set `${}`, or name a command in the site's `[secrets]`", secret::env_name(&s.name)))),
+                None => {
+                    let text = format!("the secret `{}` has no source, and nobody is there to ask", s.name);
+                    let name = secret::env_name(&s.name);
+                    Err(Fatal::new(Exit::NotReady, text).hint(format!("set `${name}`, or name a command in the site's `[secrets]`")))
+                }
             };
             let got = secret::get(s, |n| std::env::var_os(n), ask)?;
             secrets.insert(s.name.clone(), Value::new(got.expose()));
         }
-        let masker = (!secrets.is_empty()).then(|| Masker::new(secrets.values().map(|v| v.0.clone())));
-        let fleet = nodes::fleet(&plan, folder, state);
-        let settings = Settings {
-            holder: who.to_string(),
-            attest: answer.attest.clone(),
-            overrides: answer
-                .overrides
-                .iter()
-                .filter_map(|o| o.split_once('='))
-                .map(|(s, r)| (s.to_string(), r.to_string()))
-                .collect(),
-            probe: PROBE,
-        };
-        if let Some(bad) = answer.overrides.iter().find(|o| o.split_once('=').is_none_or(|(_, r)| r.trim().is_empty()))
-        {
-            return Err(Fatal::new(Exit::Usage, format!("`--override {bad}` is not STEP=REASON")));
-        }
-        let desk = Desk { journal, screen, who: who.to_string(), masker };
-        Ok(Sitting {
-            plan,
-            desk,
-            person,
-            signals,
-            answer: answer.clone(),
-            answers: given,
-            secrets,
-            fleet,
-            settings,
-            history: History::default(),
-        })
+        let (answer, who) = (answer.clone(), Who::here().to_string());
+        Ok(Front { plan, screen, person, signals, answer, secrets, overrides, who })
     }
 
+    /// Sits down to a run whose journal is open.
+    pub(super) fn sit(self, journal: Journal, answers: Answers, folder: &Path, state: &Path) -> Sitting {
+        let masker = (!self.secrets.is_empty()).then(|| Masker::new(self.secrets.values().map(|v| v.0.clone())));
+        let fleet = nodes::fleet(&self.plan, folder, state);
+        let (holder, attest, overrides) = (self.who.clone(), self.answer.attest.clone(), self.overrides.clone());
+        let settings = Settings { holder, attest, overrides, probe: PROBE };
+        let desk = Desk { journal, screen: Rc::clone(&self.screen), who: self.who.clone(), masker };
+        Sitting { front: self, desk, answers, fleet, settings, history: History::default() }
+    }
+}
+
+/// One sitting: everything a run needs around the engine.
+pub(super) struct Sitting {
+    front: Front,
+    desk: Desk,
+    answers: Answers,
+    fleet: crate::session::Fleet,
+    settings: Settings,
+    history: History,
+}
+
+impl Sitting {
     /// Records how this sitting begins.
     pub(super) fn begin(&mut self, event: Event) -> Result<(), Fatal> {
         use crate::engine::Sink;
+        let exit = if self.history.changed() { Exit::Stopped } else { Exit::NotReady };
+        self.desk.record(event.clone()).map_err(|e| Fatal::new(exit, e))?;
         self.history.apply(&event);
-        self.desk.record(event).map_err(|e| Fatal::new(Exit::NotReady, format!("the journal cannot be written: {e}")))
+        Ok(())
     }
 
     /// What earlier sittings did.
@@ -288,22 +260,15 @@ impl Sitting {
     /// The work itself. From here on the process stands in `/`, so that it holds no file system that must be unmounted.
     pub(super) fn work(mut self, way: Way) -> Ending {
         let _ = std::env::set_current_dir("/");
-        let clock = Boot { signals: Rc::clone(&self.signals) };
-        let signals: &Signals = &self.signals;
-        let plan = Rc::clone(&self.plan);
-        let person = self.person.as_mut().map(|p| p as &mut dyn Prompter);
-        let mut prompter = Scripted { answers: self.answers, yes: self.answer.yes, person };
-        let engine = Engine::new(
-            &plan,
-            self.history,
-            &mut self.fleet,
-            &mut prompter,
-            &mut self.desk,
-            &clock,
-            signals,
-            &self.secrets,
-            self.settings,
-        );
+        let front = &mut self.front;
+        let clock = Boot { signals: Rc::clone(&front.signals) };
+        let signals: &Signals = &front.signals;
+        let plan = Rc::clone(&front.plan);
+        let person = front.person.as_mut().map(|p| p as &mut dyn Prompter);
+        let mut prompter = Scripted { answers: self.answers, yes: front.answer.yes, person };
+        let (fleet, desk) = (&mut self.fleet, &mut self.desk);
+        let engine =
+            Engine::new(&plan, self.history, fleet, &mut prompter, desk, &clock, signals, &front.secrets, self.settings);
         let ending = match way {
             Way::Run => engine.run(),
             Way::RollBack => engine.roll_back(),

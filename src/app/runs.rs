@@ -1,18 +1,18 @@
 //! Runs that were: list, show, resume, roll back; and a lock whose run is gone.
 
-use super::run::{Sitting, Way, interactive, signals};
+use super::run::{Front, Way, interactive, signals};
 use super::{Done, colour, files, nodes, say, verbosity};
 use crate::cli::{Answer, Common, Output, Set};
-use crate::event::Event;
+use crate::event::{Event, Outcome};
 use crate::history::History;
 use crate::journal::{self, Journal};
+use crate::plan::Step;
 use crate::problem::{Exit, Fatal};
 use crate::site::Answers;
 use crate::ui::{self, Style, View};
 use crate::who::Who;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 fn state(common: &Common) -> Result<PathBuf, Fatal> {
     journal::state_dir(common.state_dir.as_deref())
@@ -24,8 +24,7 @@ pub(super) fn list(common: &Common) -> Done {
         say("no runs are kept here\n");
     }
     for r in all {
-        let when = ui::moment(&r.started)
-            .map_or(r.started.clone(), |t| t.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string());
+        let when = ui::moment(&r.started).map_or(r.started.clone(), |t| t.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string());
         let open = if r.open { "  can be resumed" } else { "" };
         let problem = r.problem.as_deref().map(|p| format!("  {p}")).unwrap_or_default();
         say(&format!("{}  {when}  {:<11}{open}{problem}\n", r.id, r.word()));
@@ -37,11 +36,7 @@ pub(super) fn show(common: &Common, run: Option<String>, follow: bool) -> Done {
     let state = state(common)?;
     let run = match run {
         Some(run) => run,
-        None => journal::runs(&state)
-            .into_iter()
-            .next()
-            .map(|r| r.id)
-            .ok_or_else(|| Fatal::new(Exit::Usage, "no runs are kept here"))?,
+        None => journal::runs(&state).into_iter().next().map(|r| r.id).ok_or_else(|| Fatal::new(Exit::Usage, "no runs are kept here"))?,
     };
     if follow {
         let signals = signals()?;
@@ -79,8 +74,7 @@ pub(super) fn resume(common: &Common, run: Option<String>, answer: &Answer, sets
     let state = state(common)?;
     let run = match run {
         Some(run) => run,
-        None => journal::latest_open(&state)
-            .ok_or_else(|| Fatal::new(Exit::Usage, "there is no run that could be resumed"))?,
+        None => journal::latest_open(&state).ok_or_else(|| Fatal::new(Exit::Usage, "there is no run that could be resumed"))?,
     };
     again(common, &state, &run, answer, sets, Way::Run)
 }
@@ -89,10 +83,7 @@ pub(super) fn rollback(common: &Common, run: Option<String>, answer: &Answer) ->
     let state = state(common)?;
     let run = match run {
         Some(run) => run,
-        None => journal::runs(&state)
-            .into_iter()
-            .find(|r| !r.nodes.is_empty())
-            .map(|r| r.id)
+        None => journal::runs(&state).into_iter().find(|r| !r.nodes.is_empty()).map(|r| r.id)
             .ok_or_else(|| Fatal::new(Exit::Usage, "there is no run that changed anything"))?,
     };
     again(common, &state, &run, answer, &[], Way::RollBack)
@@ -103,8 +94,9 @@ fn again(common: &Common, state: &Path, run: &str, answer: &Answer, sets: &[OsSt
     let who = Who::here().to_string();
     let (journal, plan, records) = Journal::open(state, run, &who)?;
     let history = History::of(&records);
-    let back = matches!(way, Way::RollBack);
-    if !back && !history.resumable() && !records.is_empty() {
+    // A roll-back that was begun is gone on with, never left for the way forward.
+    let back = matches!(way, Way::RollBack) || history.undoing;
+    if !matches!(way, Way::RollBack) && !history.resumable() && !records.is_empty() {
         let how = history.finished.map(|(v, _)| ui::report::verdict(v)).unwrap_or("ended");
         return Err(Fatal::new(Exit::Usage, format!("run `{run}` is over ({how}); there is nothing to go on with"))
             .hint("start anew, or look at it: hawiz show RUN"));
@@ -114,73 +106,44 @@ fn again(common: &Common, state: &Path, run: &str, answer: &Answer, sets: &[OsSt
     }
     let touched: Vec<String> = plan.nodes.iter().map(|n| n.name.clone()).collect();
     if let Some(later) = journal::later_run_touching(state, run, &touched) {
-        return Err(Fatal::new(
-            Exit::NotReady,
-            format!("run `{later}` has changed the same nodes since; `{run}` can neither be resumed nor rolled back"),
-        )
-        .hint(format!("hawiz show {later}")));
+        return Err(Fatal::new(Exit::NotReady, format!("run `{later}` has changed the same nodes since; `{run}` can neither be resumed nor rolled back"))
+            .hint(format!("hawiz show {later}")));
     }
     for (name, value) in files::sets(sets)? {
         match plan.inputs.iter().find(|(n, _)| *n == name) {
             Some((_, before)) if *before == value => {}
             Some((_, before)) => {
-                return Err(Fatal::new(
-                    Exit::Usage,
-                    format!("`--set {name}={}` differs from the run's own value, `{}`", value.lossy(), before.lossy()),
-                )
-                .hint("a resumed run keeps its values; start anew for other ones"));
+                return Err(Fatal::new(Exit::Usage, format!("`--set {name}={}` differs from the run's own value, `{}`", value.lossy(), before.lossy()))
+                    .hint("a resumed run keeps its values; start anew for other ones"));
             }
             None => return Err(Fatal::new(Exit::Usage, format!("the run has no input `{name}`"))),
         }
     }
     let interactive = interactive();
     if !interactive && back && !answer.yes {
-        return Err(Fatal::new(Exit::NotReady, "there is no terminal to show the roll-back on; nothing was run")
-            .hint("`--yes` accepts it"));
+        return Err(Fatal::new(Exit::NotReady, "there is no terminal to show the roll-back on; nothing was run").hint("`--yes` accepts it"));
     }
     if !interactive && !back {
-        let open: Vec<String> = crate::prompt::answers::missing(&plan, &Answers::default(), answer.yes);
+        let left = |s: &Step| !matches!(history.outcome(&s.instance), Some(Outcome::Done | Outcome::Already | Outcome::Skipped(_)));
+        let open: Vec<String> = crate::prompt::answers::missing(&plan, &Answers::default(), answer.yes, left);
         if !open.is_empty() {
-            return Err(Fatal::new(
-                Exit::NotReady,
-                format!("there is no terminal, and these have no answer; nothing was run:\n  {}", open.join("\n  ")),
-            ));
+            return Err(Fatal::new(Exit::NotReady, format!("there is no terminal, and these have no answer; nothing was run:\n  {}", open.join("\n  "))));
         }
     }
-    let signals = signals()?;
     let note = journal.note().map(String::from);
     // `via` programs with relative paths start where the site file was.
-    let folder = plan
-        .sources
-        .iter()
-        .find(|s| s.what == "site")
-        .map(|s| PathBuf::from(&s.path))
-        .and_then(|p| p.parent().map(Path::to_path_buf))
-        .unwrap_or_default();
+    let site = plan.sources.iter().find(|s| s.what == "site").and_then(|s| std::path::absolute(&s.path).ok());
+    let folder = site.and_then(|p| p.parent().map(Path::to_path_buf)).unwrap_or_default();
     let changed = today(&plan);
-    let mut at = Sitting::new(
-        common,
-        plan.clone(),
-        journal,
-        Rc::clone(&signals),
-        &who,
-        interactive,
-        answer,
-        Answers::default(),
-        &folder,
-        state,
-    )?;
+    let front = Front::open(common, &plan, interactive, answer)?;
+    let mut at = front.sit(journal, Answers::default(), &folder, state);
     let fresh = records.is_empty();
     at.resume(history, &records);
     if fresh {
         // The process ended between laying the run out and its first record.
         at.begin(super::run::started(&plan, run, None))?;
-    } else if !back {
-        at.begin(Event::RunResumed {
-            run: run.into(),
-            purpose: "resume".into(),
-            hawiz: env!("CARGO_PKG_VERSION").into(),
-        })?;
+    } else if !matches!(way, Way::RollBack) {
+        at.begin(Event::RunResumed { run: run.into(), purpose: "resume".into(), hawiz: env!("CARGO_PKG_VERSION").into() })?;
     }
     for text in note.into_iter().chain(changed) {
         at.note(text)?;
@@ -209,12 +172,10 @@ pub(super) fn unlock(common: &Common, node: &str, reason: &str) -> Done {
     if reason.trim().is_empty() {
         return Err(Fatal::new(Exit::Usage, "`--reason` is empty"));
     }
-    let read =
-        files::read(common, "status", &Set::default()).or_else(|_| files::read(common, "activate", &Set::default()))?;
+    let read = files::read(common, "status", &Set::default()).or_else(|_| files::read(common, "activate", &Set::default()))?;
     if read.plan.node(node).is_none() {
         let known: Vec<&str> = read.plan.nodes.iter().map(|n| n.name.as_str()).collect();
-        return Err(Fatal::new(Exit::Usage, format!("the site has no node `{node}`"))
-            .hint(format!("it has: {}", known.join(", "))));
+        return Err(Fatal::new(Exit::Usage, format!("the site has no node `{node}`")).hint(format!("it has: {}", known.join(", "))));
     }
     let mut fleet = nodes::fleet(&read.plan, &read.folder, &state(common)?);
     let who = Who::here().to_string();
@@ -226,9 +187,7 @@ pub(super) fn unlock(common: &Common, node: &str, reason: &str) -> Done {
         }
         Ok(Some(holder)) => {
             fleet.syslog(node, &format!("unlocked by {who}: {reason}; it was held by {holder}"));
-            say(&format!(
-                "{node} is unlocked; it was held by {holder}\nwhat that run was doing there is not known: look before you go on\n"
-            ));
+            say(&format!("{node} is unlocked; it was held by {holder}\nwhat that run was doing there is not known: look before you go on\n"));
             Ok(Exit::Ok)
         }
     }

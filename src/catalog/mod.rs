@@ -3,6 +3,9 @@
 //! Why it exists: looks and changes that every site needs (services, addresses, files, mounts) are written once, with
 //! their look, change, verification and undo, and judged by what commands print, never by their failing.
 //!
+//! A text is a few lines that a tired person can read: a look asks a function of the [`Library`], a change is the very
+//! command that will run (`systemctl start postgresql`), with a guard of the library in front where one is needed.
+//!
 //! Invariants: a look changes nothing and creates nothing; every text is POSIX sh under `set -eu` and `LC_ALL=C`; values
 //! stand in it only as quoted [`Word`]s. Exit codes of a catalogue look: see [`crate::plan::Reading::Catalog`]
 //! (0 yes, 1 no, 3 nothing to do here and why on stdout, 4 unsettled, all else could not look). A catalogue change that
@@ -13,6 +16,7 @@
 mod database;
 mod file;
 mod host;
+mod library;
 pub mod network;
 mod remote;
 mod service;
@@ -22,6 +26,7 @@ mod text;
 pub use database::{Listen, Server};
 pub use file::{HostsEntry, Line, Nameserver};
 pub use host::{Clock, Hostname, Package, Process};
+pub use library::{Function, Library};
 pub use network::{Add, Del, Free, Present};
 pub use remote::{Http, Port};
 pub use service::Unit;

@@ -31,51 +31,12 @@ pub struct Http {
     pub status: Option<Text>,
 }
 
-/// bash is asked first because its words are the same everywhere; `nc` has many dialects.
-const PORT: &str = r#"
-_r=0
-if command -v bash >/dev/null && command -v timeout >/dev/null; then
-    _e=$(timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' @host@ @port@ 2>&1) || _r=$?
-elif command -v nc >/dev/null; then
-    _e=$(nc -v -z -w 5 @host@ @port@ 2>&1 </dev/null) || _r=$?
-else
-    echo 'neither bash nor nc is there to try the port' >&2; exit 126
-fi
-case $_r-$_e in
-0-*) printf 'port %s of %s is open\n' @port@ @host@ ;;
-124-*|143-*|*imed\ out*|*refused*|*nreachable*|*'o route to host'*)
-    printf 'port %s of %s: %s\n' @port@ @host@ "${_e:-no answer in 5 s}" | head -n 1; exit 1 ;;
-*) printf '%s\n' "$_e" >&2; exit 126 ;;
-esac
-"#;
-
 pub(super) fn port(p: &Port, fill: &dyn Fill) -> Result<Value, String> {
     let mut args = Args::new(fill);
     args.take("host", &p.host, Shape::Host)?;
     args.take("port", &p.port, Shape::Port)?;
-    Ok(args.look(PORT))
+    Ok(args.look("port_is_open @host@ @port@"))
 }
-
-const HTTP: &str = r#"
-_r=0
-if command -v curl >/dev/null; then
-    _c=$(curl -sS -o /dev/null -m 10 -w '%{http_code}' @url@ 2>&1) || _r=$?
-    case $_r in 7|28|52|56) printf 'no answer from %s\n' @url@; exit 1 ;; esac
-elif command -v wget >/dev/null; then
-    _c=$(wget -S -O /dev/null -T 10 @url@ 2>&1) || :
-    case $_c in
-    *HTTP/*) _c=$(printf '%s\n' "$_c" | awk '$1 ~ /^HTTP\// { print $2; exit }') ;;
-    *refused*|*imed\ out*|*nreachable*) printf 'no answer from %s\n' @url@; exit 1 ;;
-    esac
-else
-    echo 'neither curl nor wget is there' >&2; exit 126
-fi
-case $_r-$_c in
-0-@status@) printf '%s answers %s\n' @url@ "$_c" ;;
-0-[1-5][0-9][0-9]) printf '%s answers %s, wanted %s\n' @url@ "$_c" @status@; exit 1 ;;
-*) printf '%s\n' "$_c" >&2; exit 126 ;;
-esac
-"#;
 
 pub(super) fn http(p: &Http, fill: &dyn Fill) -> Result<Value, String> {
     let mut args = Args::new(fill);
@@ -83,5 +44,5 @@ pub(super) fn http(p: &Http, fill: &dyn Fill) -> Result<Value, String> {
     if !args.maybe("status", &p.status, Shape::Status)? {
         args.set("status", "200");
     }
-    Ok(args.look(HTTP))
+    Ok(args.look("http_answers @url@ @status@"))
 }

@@ -4,8 +4,7 @@
 //! into text as one quoted word. Doing it in one place keeps values out of commands by construction.
 //!
 //! Invariants: a template never holds a value, only `@name@` where a whole word may stand; a value known when planning
-//! is checked when planning; a value known only at run time is checked by a `case` at the head of the text. Variables
-//! of catalogue texts begin with `_`, which no name of a playbook can, so neither overwrites the other.
+//! is checked when planning; a value known only at run time is checked by a `fits` at the head of the text.
 
 use super::{Fill, Text, Texts};
 use crate::shell::{Value, Word};
@@ -131,20 +130,20 @@ impl Shape {
             Shape::Plain => "a single word",
         }
     }
-    /// Patterns of `case` that say: not of this shape. For values that only a run knows.
-    fn wrong(self) -> &'static str {
+    /// What the library's `fits` calls it; for values that only a run knows.
+    fn kind(self) -> &'static str {
         match self {
-            Shape::Unit => r"''|-*|*[!A-Za-z0-9:_.@\\-]*",
-            Shape::Address => "''|*[!0-9A-Fa-f.:]*",
-            Shape::Prefix | Shape::Port | Shape::Status => "''|*[!0-9]*",
-            Shape::Device | Shape::Label => "''|-*|*[!A-Za-z0-9_.:@-]*|????????????????*",
-            Shape::Path => "''|[!/]*|*'\n'*",
-            Shape::Host => "''|-*|*[!A-Za-z0-9_.:%-]*",
-            Shape::HostName => "''|-*|*[!A-Za-z0-9_.-]*",
-            Shape::Url => "''|*[![:graph:]]*|[!h]*",
-            Shape::Name => "''|-*|*[!A-Za-z0-9_.:+@-]*",
-            Shape::Line => "''|*'\n'*",
-            Shape::Plain => "''|-*|*[![:graph:]]*",
+            Shape::Unit => "unit",
+            Shape::Address => "address",
+            Shape::Prefix | Shape::Port | Shape::Status => "number",
+            Shape::Device | Shape::Label => "device",
+            Shape::Path => "path",
+            Shape::Host => "host",
+            Shape::HostName => "hostname",
+            Shape::Url => "url",
+            Shape::Name => "name",
+            Shape::Line => "line",
+            Shape::Plain => "word",
         }
     }
     /// The value as it shall stand, or nothing when it is not of this shape.
@@ -186,8 +185,8 @@ impl Shape {
 pub(super) struct Args<'a> {
     fill: &'a dyn Fill,
     words: Vec<(&'static str, Vec<Word>)>,
-    /// Values to be checked at run time: parameter, word, shape.
-    late: Vec<(&'static str, Word, Shape)>,
+    /// Values to be checked at run time.
+    late: Vec<(Word, Shape)>,
 }
 
 impl<'a> Args<'a> {
@@ -238,7 +237,7 @@ impl<'a> Args<'a> {
 
     fn checked(&mut self, name: &'static str, word: Word, shape: Shape) -> Result<(Word, Option<String>), String> {
         let Some(value) = word.known() else {
-            self.late.push((name, word.clone(), shape));
+            self.late.push((word.clone(), shape));
             return Ok((word, None));
         };
         let text = String::from_utf8(value.0.clone());
@@ -273,14 +272,10 @@ impl<'a> Args<'a> {
 
     fn render(&self, template: &str, refuse: i32) -> Value {
         let mut out = Vec::new();
-        for (name, word, shape) in &self.late {
-            let word = word.quoted();
-            out.extend_from_slice(b"case ");
-            out.extend_from_slice(&word);
-            out.extend_from_slice(format!(" in {}) ", shape.wrong()).as_bytes());
-            out.extend_from_slice(format!("printf '%s\\n' '{name} is not {}: '", shape.is()).as_bytes());
-            out.extend_from_slice(&word);
-            out.extend_from_slice(format!(" >&2; exit {refuse} ;; esac\n").as_bytes());
+        for (word, shape) in &self.late {
+            out.extend_from_slice(format!("fits {} ", shape.kind()).as_bytes());
+            out.extend(word.quoted());
+            out.extend_from_slice(format!(" || exit {refuse}\n").as_bytes());
         }
         // One pass, so that a value holding `@name@` is not looked at again.
         let mut rest = template.trim_matches('\n');

@@ -1,76 +1,83 @@
 //! A change's turn: look, record the intent, change, look again, record the result.
 //!
-//! Invariant: nothing is sent that is not on disk as an intent, and no outcome is guessed: an attempt whose end is not
-//! known is asked of the node before anything else happens to that step.
+//! Invariants: nothing is sent that is not on disk as an intent; an attempt whose end is not known is asked of the node
+//! before anything else happens to that step, and where the node does not know either, a look or a person decides, never a
+//! repeat; *looking* again never *runs* again.
 
-use super::looks::{Seen, evidence};
-use super::{After, Engine, Failure, Go, Halt};
+use super::attempt::{Attempt, Ran, TICK};
+use super::failure::{After, Failure};
+use super::looks::{evidence, unsure};
+use super::{Engine, Go, Halt};
 use crate::catalog::NO_RETRY;
 use crate::event::{Event, Outcome, Purpose};
 use crate::plan::{Answer, Change, Manual, Step, What};
 use crate::prompt::{Answer as Said, Choice, Question};
-use crate::reach::{Claim, Progress, Sent, Started, Truth};
-use crate::shell::Value;
-use crate::signal::Stop;
+use crate::reach::Truth;
+use crate::shell::{Value, Word};
 use std::time::Duration;
 
-/// How long a broken-off command has between TERM and KILL.
-pub(super) const GRACE: Duration = Duration::from_secs(10);
-/// How often a running step is asked, at least.
-const TICK: Duration = Duration::from_millis(100);
-/// How long the truth of a lost link is asked for before it counts as unknown.
-const LOST: Duration = Duration::from_secs(60);
-/// Output kept for a person to look at.
-const KEPT: usize = 256 * 1024;
-
-/// How an attempt ended.
-pub(super) enum Ran {
-    Exit(i32),
-    /// It certainly did not start.
-    Never(String),
-    /// Ended by us before its own end: why, and what the node says.
-    Broken(String, Truth),
-    Unknown(String),
-    /// Left running on the node; a resume will learn its end.
-    Left(String),
+/// How a step's turn ended.
+pub(super) struct End {
+    pub outcome: Outcome,
+    pub code: Option<i32>,
+    pub tail: String,
 }
-
-pub(super) struct Attempt {
-    pub ran: Ran,
-    pub out: Vec<u8>,
-    pub err_tail: Vec<u8>,
-}
-
-impl Attempt {
-    pub(super) fn tail(&self) -> String {
-        let text = String::from_utf8_lossy(&self.err_tail).into_owned();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(12)..].join("\n")
+impl End {
+    pub(super) fn of(outcome: Outcome) -> End {
+        End { outcome, code: None, tail: String::new() }
     }
+}
+
+/// A step's turn: its end, or a halt of the run (with the step's end where there is one).
+pub(super) type Turn<T = End> = Result<T, (Option<End>, Halt)>;
+
+impl From<Halt> for (Option<End>, Halt) {
+    fn from(halt: Halt) -> Self {
+        (None, halt)
+    }
+}
+
+enum Judged {
+    Again,
+    /// Look again, for this long.
+    Look(Duration),
+    End(End),
+}
+
+/// What came of trying.
+enum Tried {
+    Ran(Attempt),
+    /// Nothing was run: it need not be, or cannot be now.
+    End(End),
+    Cannot(Failure),
+    /// Time has passed: look anew.
+    Again,
+}
+
+/// Attempts of this sitting.
+struct Tries {
+    made: u32,
+    left: u32,
 }
 
 impl Engine<'_> {
     pub(super) fn change_step(&mut self, step: &Step) -> Go {
         let since = self.clock.now();
-        let open = self.history.steps.get(&step.instance).is_some_and(|s| s.open().is_some());
-        if !open && let Some(why) = self.when(step)? {
+        if let Some(why) = self.when(step)? {
             return self.skip(step, why);
         }
         let Some(node) = self.node_of(&step.place) else { return self.skip(step, "its node is not known".into()) };
-        if node != "here" && !self.locked.contains(&node) {
+        if node != "here" && !self.lock_asked.contains(&node) && self.gate == super::gate::Way::Passed {
             // A role's node is known only now.
-            self.greet(&node)?.map_err(|why| self.halt(format!("cannot reach {node}: {why}")))?;
             self.lock(&node)?;
         }
         let (title, number, of) = (self.title(step), self.step_number, self.plan.steps().count() as u32);
         self.record(Event::StepStarted { step: step.instance.clone(), title, node: node.clone(), number, of })?;
-        let outcome = match &step.what {
+        let turn = match &step.what {
             What::Change(c) if c.tty => {
+                let source = String::from_utf8_lossy(&c.run.source()).into_owned();
                 let manual = Manual {
-                    text: crate::shell::Word::literal(format!(
-                        "run this yourself on {node}, it needs a terminal:\n{}",
-                        String::from_utf8_lossy(&c.run.source())
-                    )),
+                    text: Word::literal(format!("run this yourself on {node}, it needs a terminal:\n{source}")),
                     done: c.done.clone(),
                     verify: c.verify.first().cloned(),
                     undo: c.undo.clone(),
@@ -81,14 +88,10 @@ impl Engine<'_> {
             What::Manual(m) => self.manual(step, m, &node),
             What::Check(_) => unreachable!("checks have a room of their own"),
         };
-        match outcome {
-            Ok(End { outcome, code, tail }) => {
-                let attempts = self.history.steps.get(&step.instance).map_or(0, |s| s.intents.len() as u32);
-                self.finish(step, &node, outcome, attempts, code, tail, since)
-            }
+        match turn {
+            Ok(end) => self.finish(step, &node, end.outcome, end.code, end.tail, since),
             Err((Some(end), halt)) => {
-                let attempts = self.history.steps.get(&step.instance).map_or(0, |s| s.intents.len() as u32);
-                self.finish(step, &node, end.outcome, attempts, end.code, end.tail, since)?;
+                self.finish(step, &node, end.outcome, end.code, end.tail, since)?;
                 Err(halt)
             }
             Err((None, halt)) => Err(halt),
@@ -96,542 +99,270 @@ impl Engine<'_> {
     }
 
     fn change(&mut self, step: &Step, change: &Change, node: &str) -> Turn {
-        let mut tries_left = step.tries;
-        let mut within = step.within;
-        // An attempt of an earlier sitting whose end is not recorded: the node knows.
+        let mut tries = Tries { made: 0, left: step.tries };
+        // An attempt of an earlier sitting whose end is not known: the node knows.
         let mut earlier = self.history.steps.get(&step.instance).and_then(|s| s.open()).cloned();
-        let mut last_before =
-            self.history.steps.get(&step.instance).and_then(|s| s.intents.first()).and_then(|i| i.before.clone());
         loop {
-            let ours = self.history.steps.get(&step.instance).is_some_and(|s| !s.intents.is_empty());
-            let attempt = if let Some(intent) = earlier.take() {
-                self.learn_end(step, node, intent.claim.as_ref())?
-            } else {
-                let mut before = None;
-                if let Some(done) = &change.done {
-                    let seen = self.look_until(step, node, done, Purpose::Before, Duration::ZERO)?;
-                    match seen.answer {
-                        Answer::Yes if seen.nothing_to_do => {
-                            return Ok(End::of(Outcome::Skipped(evidence(&seen.reply))));
-                        }
-                        Answer::Yes if ours => return self.verified(step, change, node, within, None, String::new()),
-                        Answer::Yes => {
-                            if let Err(why) = self.capture(step, &seen.reply.out, node, false)? {
-                                return Ok(End::of(Outcome::Failed(why)));
-                            }
-                            return Ok(End::of(Outcome::Already));
-                        }
-                        Answer::No => {}
-                        Answer::Unsettled | Answer::CouldNotLook => {
-                            let failed =
-                                Failure { why: format!("nothing was run: {}", unsure(&seen)), ..Failure::default() };
-                            match self.judge(step, node, failed, &mut tries_left, &mut within, false)? {
-                                Judged::Again => continue,
-                                Judged::Look => continue,
-                                Judged::End(end) => return Ok(end),
-                            }
-                        }
+            let tried = match earlier.take() {
+                Some(intent) => {
+                    let attempt = self.learn_end(step, node, intent.claim.as_ref(), "hawiz ended in this step")?;
+                    if let Ran::Never(why) = &attempt.ran {
+                        // It never began, so nothing has failed: its turn just comes now.
+                        let why = format!("it was not started: {why}");
+                        self.failed(step, node, &Failure { why, ..Failure::default() }, intent.attempt)?;
+                        self.history.never_began(&step.instance);
+                        continue;
                     }
-                    before = Some((seen.reply.out.clone(), seen.answer));
+                    Tried::Ran(attempt)
                 }
-                if self.pending().is_some() {
-                    let signal = self.interrupts.name().to_string();
-                    return Err((None, self.declined(&format!("stopped by {signal}"))));
-                }
-                if step.exclusive && self.plan.exclusive {
-                    self.prove_all(true)?;
-                }
-                // What was there before the first attempt is what an undo must bring back.
-                last_before = last_before.or_else(|| before.as_ref().map(|b| b.0.clone()));
-                let sent = match self.sent(&change.run, last_before.as_ref()) {
-                    Ok(sent) => sent,
-                    Err(why) => return Ok(End::of(Outcome::Skipped(why))),
-                };
-                let claim = self.claim(step, node, "");
-                let number = self.history.steps.get(&step.instance).map_or(0, |s| s.intents.len() as u32) + 1;
-                let was = before.as_ref().map(|b| b.1);
-                let title = self.title(step);
-                self.record(Event::StepIntent {
-                    step: step.instance.clone(),
-                    title,
-                    node: node.into(),
-                    attempt: number,
-                    claim: Some(claim.clone()),
-                    before: last_before.clone(),
-                    was,
-                })?;
-                self.execute(step, node, &claim, &sent, step.deadline)?
+                None => self.attempt(step, change, node)?,
             };
-            let tail = attempt.tail();
-            let output = String::from_utf8_lossy(&attempt.out).into_owned();
-            let failed = match attempt.ran {
-                Ran::Exit(code) if change.exits.contains(&code) => {
-                    let capture = Value(attempt.out.clone());
-                    if change.done.is_none()
-                        && let Err(why) = self.capture(step, &capture, node, false)?
-                    {
-                        Failure { why, code: Some(code), tail, output, final_: false }
-                    } else {
-                        let end = self.verified(step, change, node, within, Some(code), tail.clone())?;
-                        match end.outcome {
-                            Outcome::Failed(why) => Failure { why, code: Some(code), tail, output, final_: false },
-                            _ => return Ok(end),
-                        }
-                    }
-                }
-                Ran::Exit(code) => Failure {
-                    why: format!("exit {code}"),
-                    code: Some(code),
-                    tail,
-                    output,
-                    final_: code == NO_RETRY && change.kind != "sh",
+            let ran = matches!(tried, Tried::Ran(_));
+            let mut failure = match tried {
+                Tried::Again => continue,
+                Tried::End(end) => return Ok(end),
+                Tried::Cannot(failure) => failure,
+                Tried::Ran(attempt) => match self.came_of(step, change, node, attempt)? {
+                    Ok(end) => return Ok(end),
+                    Err(failure) => failure,
                 },
-                Ran::Never(why) => {
-                    Failure { why: format!("it was not started: {why}"), code: None, tail, output, final_: false }
-                }
-                Ran::Broken(why, truth) => {
-                    let end = match truth {
-                        Truth::Done(code) => format!("exit {code}"),
-                        Truth::Never => "it had not started".into(),
-                        Truth::Running => "it still runs".into(),
-                        Truth::Unknown(w) => return self.unknown(step, change, node, format!("{why}; {w}"), tail),
-                    };
-                    Failure { why: format!("{why} ({end})"), code: None, tail, output, final_: true }
-                }
-                Ran::Unknown(why) => match self.unknown(step, change, node, why.clone(), tail.clone()) {
-                    Ok(End { outcome: Outcome::Failed(_), .. }) => Failure {
-                        why: format!("its end is not known ({why}), and it is not so now"),
-                        code: None,
-                        tail,
-                        output,
-                        final_: true,
+            };
+            let mut judged = self.judge(step, node, &failure, &mut tries, ran)?;
+            loop {
+                match judged {
+                    Judged::Again => break,
+                    Judged::End(end) => return Ok(end),
+                    // Nothing was run: looking again is all there is to trying again.
+                    Judged::Look(_) if !ran => break,
+                    Judged::Look(within) => match self.verified(step, change, node, within, None, String::new())? {
+                        End { outcome: Outcome::Failed(why), .. } => {
+                            failure.why = why;
+                            judged = self.decide(step, node, &failure, &mut tries)?;
+                        }
+                        end => return Ok(end),
                     },
-                    other => return other,
-                },
-                Ran::Left(why) => {
-                    self.left_running = true;
-                    return Err((None, Halt::Stopped(why)));
                 }
-            };
-            match self.judge(step, node, failed, &mut tries_left, &mut within, true)? {
-                Judged::Again => {}
-                Judged::Look => {
-                    let end = self.verified(step, change, node, within, None, String::new())?;
-                    if !matches!(end.outcome, Outcome::Failed(_)) {
-                        return Ok(end);
-                    }
-                }
-                Judged::End(end) => return Ok(end),
             }
         }
     }
 
-    /// After a failure: another try, another look, or the end of the step.
-    fn judge(
-        &mut self,
-        step: &Step,
-        node: &str,
-        failed: Failure,
-        tries_left: &mut u32,
-        within: &mut Duration,
-        ran: bool,
-    ) -> Result<Judged, (Option<End>, Halt)> {
-        let of = step.tries;
-        *tries_left = tries_left.saturating_sub(1);
-        let attempt = of - *tries_left;
-        if ran || *tries_left > 0 {
-            let event = Event::AttemptFailed {
-                step: step.instance.clone(),
-                node: node.into(),
-                attempt,
-                of,
-                code: failed.code,
-                why: failed.why.clone(),
-                tail: failed.tail.clone(),
-            };
-            self.record(event)?;
-        }
-        let end =
-            |why: &str| End { outcome: Outcome::Failed(why.to_string()), code: failed.code, tail: failed.tail.clone() };
-        if self.pending().is_some() {
-            let signal = self.interrupts.name().to_string();
-            return Err((Some(end(&failed.why)), Halt::Stopped(format!("stopped by {signal}"))));
-        }
-        if *tries_left > 0 && !failed.final_ {
-            let until = self.clock.now() + step.wait;
-            while self.clock.now() < until {
-                self.clock.sleep(until.saturating_sub(self.clock.now()).min(TICK));
-                if self.pending().is_some() {
-                    let signal = self.interrupts.name().to_string();
-                    self.tell("stops here; nothing is running")?;
-                    return Err((Some(end(&failed.why)), Halt::Stopped(format!("stopped by {signal}"))));
+    /// Looks, and if it is not so: records the intent and runs it.
+    fn attempt(&mut self, step: &Step, change: &Change, node: &str) -> Turn<Tried> {
+        let tried = |e: &Self| e.history.steps.get(&step.instance).is_some_and(|s| s.started() > 0);
+        let mut before = None;
+        if let Some(done) = &change.done {
+            let seen = self.look_until(step, node, done, Purpose::Before, Duration::ZERO)?;
+            match seen.answer {
+                Answer::Yes if tried(self) => {
+                    return self.verified(step, change, node, step.within, None, String::new()).map(Tried::End);
+                }
+                Answer::Yes if seen.nothing_to_do => {
+                    return Ok(Tried::End(End::of(Outcome::Skipped(evidence(&seen.reply)))));
+                }
+                Answer::Yes => {
+                    return Ok(Tried::End(End::of(match self.capture(step, &seen.reply.out)? {
+                        Ok(()) => Outcome::Already,
+                        Err(why) => Outcome::Failed(why),
+                    })));
+                }
+                Answer::No => before = Some((seen.reply.out, seen.answer)),
+                Answer::Unsettled | Answer::CouldNotLook => {
+                    let why = format!("nothing was run: {}", unsure(&seen));
+                    return Ok(Tried::Cannot(Failure { why, ..Failure::default() }));
                 }
             }
-            return Ok(Judged::Again);
         }
-        match self.after_failure(step, node, &failed) {
+        self.heed()?;
+        if self.pass_gate()? {
+            return Ok(Tried::Again);
+        }
+        if step.exclusive && self.plan.exclusive {
+            self.prove_all(true)?;
+        }
+        // What was there before the first attempt is what an undo must bring back.
+        let first = self.history.steps.get(&step.instance).and_then(|s| s.intents.first()).and_then(|i| i.before.clone());
+        let was = before.as_ref().map(|b| b.1);
+        let kept = first.or(before.map(|b| b.0));
+        let sent = match self.sent(&change.run, kept.as_ref()) {
+            Ok(sent) => sent,
+            Err(why) => return Ok(Tried::End(End::of(Outcome::Skipped(why)))),
+        };
+        let claim = self.claim(step, node, "");
+        let (id, title, node_) = (step.instance.clone(), self.title(step), node.to_string());
+        let (attempt, claim_) = (claim.attempt, Some(claim.clone()));
+        self.record(Event::StepIntent { step: id, title, node: node_, attempt, claim: claim_, before: kept, was })?;
+        Ok(Tried::Ran(self.execute(step, node, &claim, &sent)?))
+    }
+
+    /// What an attempt's end means: the step's end, or a failure to decide about.
+    fn came_of(&mut self, step: &Step, change: &Change, node: &str, attempt: Attempt) -> Turn<Result<End, Failure>> {
+        let tail = attempt.tail();
+        let output = String::from_utf8_lossy(&attempt.out).into_owned();
+        let failure = |why: String, code, final_| Failure { why, code, tail: tail.clone(), output: output.clone(), final_ };
+        let ended = |end: End, final_| match end.outcome {
+            Outcome::Failed(why) => Err(failure(why, end.code, final_)),
+            _ => Ok(end),
+        };
+        Ok(match attempt.ran {
+            Ran::Exit(code) if change.exits.contains(&code) => {
+                if change.done.is_none()
+                    && let Err(why) = self.capture(step, &Value(attempt.out.clone()))?
+                {
+                    return Ok(Err(failure(why, Some(code), false)));
+                }
+                ended(self.verified(step, change, node, step.within, Some(code), tail.clone())?, false)
+            }
+            Ran::Exit(code) => Err(failure(format!("exit {code}"), Some(code), code == NO_RETRY && change.kind != "sh")),
+            Ran::Never(why) => {
+                self.history.never_began(&step.instance);
+                let why = format!("it was not started: {why}");
+                if why.contains("the lock was taken over") {
+                    let end = End { outcome: Outcome::Failed(why.clone()), code: None, tail: tail.clone() };
+                    return Err((Some(end), Halt::Locked(format!("{} ({node}): {why}", self.title(step)))));
+                }
+                Err(failure(why, None, false))
+            }
+            // Ended by us: what it left behind is looked at. Without a look an exit code that says *well done* may be
+            // what it says of being ended.
+            Ran::Broken(why, Truth::Done(code)) if change.done.is_some() || !change.exits.contains(&code) => {
+                let why = format!("{why} (exit {code})");
+                match self.so_now(step, change, node)? {
+                    Some(Answer::Yes) => ended(self.verified(step, change, node, step.within, Some(code), tail.clone())?, true),
+                    _ => Err(failure(why, Some(code), true)),
+                }
+            }
+            Ran::Broken(why, Truth::Done(_)) => ended(self.unknown(step, change, node, why, tail.clone())?, true),
+            Ran::Broken(why, Truth::Never) => {
+                self.history.never_began(&step.instance);
+                Err(failure(format!("{why}; it had not started"), None, true))
+            }
+            Ran::Broken(why, Truth::Running) => {
+                let why = format!("{why}; it does not end, and still runs");
+                let halt = Halt::Unknown(format!("{} ({node}): {why}", self.title(step)));
+                return Err((Some(End { outcome: Outcome::Unknown(why), code: None, tail }), halt));
+            }
+            Ran::Broken(why, Truth::Unknown(w)) => ended(self.unknown(step, change, node, format!("{why}; {w}"), tail.clone())?, true),
+            Ran::Unknown(why) => ended(self.unknown(step, change, node, why, tail.clone())?, true),
+            Ran::Left(why) => return Err((None, Halt::Stopped(why))),
+            Ran::Lost(why) => return Err((None, Halt::Unknown(format!("{} ({node}): {why}", self.title(step))))),
+        })
+    }
+
+    /// One attempt failed: recorded, and with that known to have ended.
+    fn failed(&mut self, step: &Step, node: &str, failed: &Failure, attempt: u32) -> Go {
+        let (step_, node, of) = (step.instance.clone(), node.to_string(), step.tries.max(attempt));
+        let (code, why, tail) = (failed.code, failed.why.clone(), failed.tail.clone());
+        self.record(Event::AttemptFailed { step: step_, node, attempt, of, code, why, tail })
+    }
+
+    /// After a failure: another try, another look, or the end of the step.
+    fn judge(&mut self, step: &Step, node: &str, failed: &Failure, tries: &mut Tries, ran: bool) -> Turn<Judged> {
+        tries.left = tries.left.saturating_sub(1);
+        tries.made += 1;
+        let more = tries.left > 0 && !failed.final_;
+        if ran || more {
+            self.failed(step, node, failed, tries.made)?;
+        }
+        if self.pending().is_some() {
+            // With tries left it has not failed yet: a resume tries on.
+            let end = (!more).then(|| End { outcome: Outcome::Failed(failed.why.clone()), code: failed.code, tail: failed.tail.clone() });
+            let halt = self.heed().err().unwrap_or_else(|| self.signalled());
+            return Err((end, halt));
+        }
+        if !more {
+            return self.decide(step, node, failed, tries);
+        }
+        let until = self.clock.now() + step.wait;
+        while self.clock.now() < until {
+            self.clock.sleep(until.saturating_sub(self.clock.now()).min(TICK));
+            self.heed()?;
+        }
+        Ok(Judged::Again)
+    }
+
+    fn decide(&mut self, step: &Step, node: &str, failed: &Failure, tries: &mut Tries) -> Turn<Judged> {
+        let end = |outcome| End { outcome, code: failed.code, tail: failed.tail.clone() };
+        let why = || Outcome::Failed(failed.why.clone());
+        match self.after_failure(step, node, failed) {
+            // A person's retry is one more attempt, then they are asked again.
             Ok(After::Retry) => {
-                *tries_left = step.tries;
+                tries.left = 1;
                 Ok(Judged::Again)
             }
-            Ok(After::Look(longer)) => {
-                *within = longer;
-                Ok(Judged::Look)
-            }
-            Ok(After::Skip(reason)) => {
-                Ok(Judged::End(End { outcome: Outcome::Skipped(reason), code: failed.code, tail: failed.tail.clone() }))
-            }
-            Ok(After::GoOn) => Ok(Judged::End(end(&failed.why))),
-            Err(halt) => Err((Some(end(&failed.why)), halt)),
+            Ok(After::Look(within)) => Ok(Judged::Look(within)),
+            Ok(After::Skip(reason)) => Ok(Judged::End(end(Outcome::Skipped(reason)))),
+            Ok(After::GoOn) => Ok(Judged::End(end(why()))),
+            Err(halt) => Err((Some(end(why())), halt)),
         }
     }
 
     /// Looks again after a change: `done` and every `verify` must be true.
-    fn verified(
-        &mut self,
-        step: &Step,
-        change: &Change,
-        node: &str,
-        within: Duration,
-        code: Option<i32>,
-        tail: String,
-    ) -> Turn {
+    fn verified(&mut self, step: &Step, change: &Change, node: &str, within: Duration, code: Option<i32>, tail: String) -> Turn {
         let since = self.clock.now();
-        for (look, purpose) in
-            change.done.iter().map(|l| (l, Purpose::After)).chain(change.verify.iter().map(|l| (l, Purpose::Verify)))
-        {
+        let after = change.done.iter().map(|l| (l, Purpose::After));
+        for (look, purpose) in after.chain(change.verify.iter().map(|l| (l, Purpose::Verify))) {
             let left = within.saturating_sub(self.clock.now().saturating_sub(since));
             let seen = self.look_until(step, node, look, purpose, left)?;
-            match seen.answer {
-                Answer::Yes => {
-                    if purpose == Purpose::After
-                        && let Err(why) = self.capture(step, &seen.reply.out, node, false)?
-                    {
-                        return Ok(End { outcome: Outcome::Failed(why), code, tail });
-                    }
-                }
-                Answer::No => {
-                    let what = if purpose == Purpose::After {
-                        "it ran, but it is not so"
-                    } else {
-                        "it ran, but its verification is false"
-                    };
-                    return Ok(End { outcome: Outcome::Failed(format!("{what}: {}", seen.shown())), code, tail });
-                }
-                _ => return Ok(End { outcome: Outcome::Failed(format!("it ran, but {}", unsure(&seen))), code, tail }),
+            if seen.answer != Answer::Yes && self.hurried() {
+                let (signal, then) = (self.interrupts.name().to_string(), "stops here; a resume looks whether it became so");
+                self.record(Event::Interrupted { signal, then: then.into() })?;
+                return Err((None, self.signalled()));
             }
+            let why = match (seen.answer, purpose) {
+                (Answer::Yes, Purpose::After) => match self.capture(step, &seen.reply.out)? {
+                    Ok(()) => continue,
+                    Err(why) => why,
+                },
+                (Answer::Yes, _) => continue,
+                (Answer::No, Purpose::After) => format!("it ran, but it is not so: {}", seen.shown()),
+                (Answer::No, _) => format!("it ran, but its verification is false: {}", seen.shown()),
+                _ => format!("it ran, but {}", unsure(&seen)),
+            };
+            return Ok(End { outcome: Outcome::Failed(why), code, tail });
         }
         Ok(End { outcome: Outcome::Done, code, tail })
     }
 
-    /// An attempt whose end nobody knows: the look decides; without one a person does.
+    /// What `done` says now; without one nothing does: a verification may have been true before.
+    fn so_now(&mut self, step: &Step, change: &Change, node: &str) -> Go<Option<Answer>> {
+        let Some(done) = &change.done else { return Ok(None) };
+        Ok(Some(self.look_until(step, node, done, Purpose::After, Duration::ZERO)?.answer))
+    }
+
+    /// An attempt whose end nobody knows: the look decides; without one a person does. *Failed* means: known not to be so.
     fn unknown(&mut self, step: &Step, change: &Change, node: &str, why: String, tail: String) -> Turn {
-        if let Some(done) = change.done.as_ref().or(change.verify.first()) {
-            let seen = self.look_until(step, node, done, Purpose::After, Duration::ZERO)?;
-            match seen.answer {
-                // Was not there before and is there now: ours.
-                Answer::Yes => return self.verified(step, change, node, step.within, None, tail),
-                Answer::No => return Ok(End { outcome: Outcome::Failed(why), code: None, tail }),
-                _ => {}
+        match self.so_now(step, change, node)? {
+            // Was not there before and is there now: ours.
+            Some(Answer::Yes) => return self.verified(step, change, node, step.within, None, tail),
+            Some(Answer::No) => {
+                let why = format!("its end is not known ({why}), and it is not so now");
+                return Ok(End { outcome: Outcome::Failed(why), code: None, tail });
             }
+            _ => {}
         }
-        let outcome = Outcome::Unknown(why.clone());
-        if !self.prompter.person() {
-            let halt = Halt::Unknown(format!("{} ({node}): its outcome is not known: {why}", self.title(step)));
-            return Err((Some(End { outcome, code: None, tail }), halt));
+        let halt = Halt::Unknown(format!("{} ({node}): its outcome is not known: {why}", self.title(step)));
+        if !self.prompter.person() || self.hurried() {
+            return Err((Some(End { outcome: Outcome::Unknown(why), code: None, tail }), halt));
         }
-        let question = Question::Unknown { step: step.instance.clone(), lines: vec![why.clone()] };
-        let given = self.prompter.ask(&question);
-        let (choice, end) = match given.answer {
-            Said::Choice(Choice::Happened, _) => ("happened", End { outcome: Outcome::Done, code: None, tail }),
-            Said::Choice(Choice::DidNot, _) => ("did-not", End { outcome: Outcome::Failed(why), code: None, tail }),
-            _ => {
-                let halt = Halt::Unknown(format!("{} ({node}): its outcome is not known: {why}", self.title(step)));
-                return Err((Some(End { outcome, code: None, tail }), halt));
+        match self.ask_unknown(step, &why)? {
+            Some(true) => self.verified(step, change, node, step.within, None, tail),
+            Some(false) => Ok(End { outcome: Outcome::Failed(format!("{why}; it did not happen")), code: None, tail }),
+            None => Err((Some(End { outcome: Outcome::Unknown(why), code: None, tail }), halt)),
+        }
+    }
+
+    /// Did it happen? A person knows, or does not.
+    pub(super) fn ask_unknown(&mut self, step: &Step, why: &str) -> Go<Option<bool>> {
+        let question = Question::Unknown { step: step.instance.clone(), lines: vec![why.to_string()] };
+        let (choice, happened) = loop {
+            match self.prompter.ask(&question).answer {
+                Said::Again => {}
+                Said::Choice(Choice::Happened, _) => break ("happened", true),
+                Said::Choice(Choice::DidNot, _) => break ("did-not", false),
+                _ => return Ok(None),
             }
         };
         self.record(Event::Chosen { step: step.instance.clone(), choice: choice.into(), reason: None })?;
-        Ok(end)
-    }
-
-    fn manual(&mut self, step: &Step, manual: &Manual, node: &str) -> Turn {
-        if let Some(done) = &manual.done {
-            let seen = self.look_until(step, node, done, Purpose::Before, Duration::ZERO)?;
-            match seen.answer {
-                Answer::Yes => return Ok(End::of(Outcome::Already)),
-                Answer::No => {}
-                _ => {
-                    let halt = self.halt(format!("{} ({node}): {}", self.title(step), unsure(&seen)));
-                    return Err((Some(End::of(Outcome::Failed(unsure(&seen)))), halt));
-                }
-            }
-        }
-        let number = self.history.steps.get(&step.instance).map_or(0, |s| s.intents.len() as u32) + 1;
-        let title = self.title(step);
-        self.record(Event::StepIntent {
-            step: step.instance.clone(),
-            title,
-            node: node.into(),
-            attempt: number,
-            claim: None,
-            before: None,
-            was: None,
-        })?;
-        let mut text = manual.text.clone();
-        for part in &mut text.0 {
-            if let crate::shell::Part::Name(n) = part
-                && let Some(v) = self.value(n)
-            {
-                *part = crate::shell::Part::Text(v);
-            }
-        }
-        loop {
-            let lines = text.shown().lines().map(String::from).collect();
-            let capture = step.capture.first().map(|(n, _)| n.clone());
-            let given = self.prompter.ask(&Question::Manual { step: step.instance.clone(), lines, capture });
-            match given.answer {
-                Said::Yes => {}
-                Said::Text(v) => {
-                    if let Err(why) = self.capture(step, &v, node, false)? {
-                        self.record(Event::Noted { text: why })?;
-                        continue;
-                    }
-                }
-                Said::Again => continue,
-                Said::Stop(why) => {
-                    return Err((Some(End::of(Outcome::Failed("not confirmed".into()))), Halt::Stopped(why)));
-                }
-                _ => {
-                    return Err((
-                        Some(End::of(Outcome::Failed("not confirmed".into()))),
-                        Halt::Stopped("not confirmed".into()),
-                    ));
-                }
-            }
-            for (look, purpose) in manual
-                .done
-                .iter()
-                .map(|l| (l, Purpose::After))
-                .chain(manual.verify.iter().map(|l| (l, Purpose::Verify)))
-            {
-                let seen = self.look_until(step, node, look, purpose, step.within)?;
-                if seen.answer != Answer::Yes {
-                    let why = format!("confirmed, but it is not so: {}", seen.shown());
-                    let failed = Failure { why: why.clone(), tail: seen.shown(), ..Failure::default() };
-                    return match self.after_failure(step, node, &failed) {
-                        Ok(After::Skip(reason)) => Ok(End::of(Outcome::Skipped(reason))),
-                        Ok(After::GoOn) => Ok(End::of(Outcome::Failed(why))),
-                        Ok(After::Retry | After::Look(_)) => self.manual(step, manual, node),
-                        Err(halt) => Err((Some(End::of(Outcome::Failed(why))), halt)),
-                    };
-                }
-            }
-            return Ok(End::of(Outcome::Done));
-        }
-    }
-
-    pub(super) fn claim(&self, step: &Step, node: &str, suffix: &str) -> Claim {
-        let s = self.history.steps.get(&step.instance);
-        let attempt = s.map_or(0, |s| if suffix.is_empty() { s.intents.len() } else { s.undo.len() }) as u32 + 1;
-        Claim {
-            run: self.history.run.clone(),
-            step: format!("{}{suffix}", step.instance),
-            attempt,
-            marker: self.history.marker.clone(),
-            boot: self.greeted.get(node).map(|g| g.boot.clone()).unwrap_or_default(),
-        }
-    }
-
-    /// Starts a recorded command and follows it to its end.
-    pub(super) fn execute(
-        &mut self,
-        step: &Step,
-        node: &str,
-        claim: &Claim,
-        sent: &Sent,
-        deadline: Option<Duration>,
-    ) -> Go<Attempt> {
-        match self.reach.start(node, claim, sent) {
-            Started::Running => self.follow(step, node, claim, deadline),
-            Started::Refused(why) => Ok(Attempt { ran: Ran::Never(why), out: Vec::new(), err_tail: Vec::new() }),
-            Started::Lost(why) => {
-                let mut attempt = Attempt { ran: Ran::Unknown(why.clone()), out: Vec::new(), err_tail: Vec::new() };
-                match self.truth(step, node, claim, &why)? {
-                    Some(ran) => attempt.ran = ran,
-                    None => attempt = self.follow(step, node, claim, deadline)?,
-                }
-                Ok(attempt)
-            }
-        }
-    }
-
-    /// The end of an attempt of an earlier sitting.
-    fn learn_end(&mut self, step: &Step, node: &str, claim: Option<&Claim>) -> Go<Attempt> {
-        let nothing = |ran| Attempt { ran, out: Vec::new(), err_tail: Vec::new() };
-        let Some(claim) = claim else {
-            return Ok(nothing(Ran::Unknown("hawiz ended before this was recorded".into())));
-        };
-        match self.truth(step, node, claim, "hawiz ended in this step")? {
-            Some(ran @ Ran::Exit(_)) => {
-                let (out, err) = self.reach.output(node, claim).unwrap_or_default();
-                Ok(Attempt { ran, out: out.0, err_tail: err.0 })
-            }
-            Some(ran) => Ok(nothing(ran)),
-            None => self.follow(step, node, claim, step.deadline),
-        }
-    }
-
-    /// Asks the node what became of a claim; `None`: it runs still.
-    pub(super) fn truth(&mut self, step: &Step, node: &str, claim: &Claim, why: &str) -> Go<Option<Ran>> {
-        self.record(Event::LinkLost { step: step.instance.clone(), node: node.into(), why: why.into() })?;
-        let since = self.clock.now();
-        let mut wait = Duration::from_millis(100);
-        loop {
-            match self.reach.truth(node, claim) {
-                Ok(Truth::Done(code)) => return Ok(Some(Ran::Exit(code))),
-                Ok(Truth::Never) => return Ok(Some(Ran::Never(why.to_string()))),
-                Ok(Truth::Running) => return Ok(None),
-                Ok(Truth::Unknown(w)) => return Ok(Some(Ran::Unknown(w))),
-                Err(u) => {
-                    if self.clock.now().saturating_sub(since) > LOST || self.pending().is_some() {
-                        return Ok(Some(Ran::Left(format!(
-                            "cannot reach {node} to learn what became of it: {}",
-                            u.why
-                        ))));
-                    }
-                    self.reach.forget(node);
-                    self.clock.sleep(wait);
-                    wait = (wait * 2).min(Duration::from_secs(5));
-                }
-            }
-        }
-    }
-
-    /// Follows a running command: its output live, its deadline, ^C.
-    pub(super) fn follow(&mut self, step: &Step, node: &str, claim: &Claim, deadline: Option<Duration>) -> Go<Attempt> {
-        let mut since = self.clock.now();
-        let mut attempt = Attempt { ran: Ran::Unknown(String::new()), out: Vec::new(), err_tail: Vec::new() };
-        loop {
-            match self.reach.poll(node, claim, TICK) {
-                Progress::Output(stderr, bytes) => {
-                    let text = String::from_utf8_lossy(&bytes).into_owned();
-                    self.sink.show(Event::Output { step: step.instance.clone(), node: node.into(), stderr, text });
-                    if !stderr {
-                        keep(&mut attempt.out, &bytes);
-                    }
-                    keep(&mut attempt.err_tail, &bytes);
-                }
-                Progress::Done(code) => {
-                    attempt.ran = Ran::Exit(code);
-                    return Ok(attempt);
-                }
-                Progress::Refused(why) => {
-                    attempt.ran = Ran::Never(why);
-                    return Ok(attempt);
-                }
-                Progress::Lost(why) => {
-                    if let Some(ran) = self.truth(step, node, claim, &why)? {
-                        attempt.ran = ran;
-                        return Ok(attempt);
-                    }
-                }
-                Progress::Quiet => {}
-            }
-            match self.pending() {
-                Some(Stop::AfterStep) => self.tell("stops after this step; once more breaks it off")?,
-                Some(Stop::BreakOff) => {
-                    let signal = self.interrupts.name().to_string();
-                    self.record(Event::Interrupted { signal, then: "breaks this step off".into() })?;
-                    attempt.ran = self.break_off(node, claim, "broken off")?;
-                    return Ok(attempt);
-                }
-                Some(Stop::Leave) => {
-                    let signal = self.interrupts.name().to_string();
-                    self.record(Event::Interrupted {
-                        signal: signal.clone(),
-                        then: "leaves at once; the step goes on on its node".into(),
-                    })?;
-                    attempt.ran =
-                        Ran::Left(format!("left by {signal} while `{}` was running on {node}", self.title(step)));
-                    return Ok(attempt);
-                }
-                None => {}
-            }
-            let Some(limit) = deadline else { continue };
-            let spent = self.clock.now().saturating_sub(since);
-            if spent < limit {
-                continue;
-            }
-            let why = format!("took longer than {}s", limit.as_secs());
-            if !self.prompter.person() {
-                attempt.ran = self.break_off(node, claim, &why)?;
-                return Ok(attempt);
-            }
-            let given = self.prompter.ask(&Question::Overdue {
-                step: step.instance.clone(),
-                lines: vec![why.clone()],
-                after: spent,
-            });
-            match given.answer {
-                Said::Choice(Choice::Extend, _) | Said::Yes | Said::Again => since = self.clock.now(),
-                Said::Choice(Choice::EndIt, _) => {
-                    attempt.ran = self.break_off(node, claim, &why)?;
-                    return Ok(attempt);
-                }
-                _ => {
-                    attempt.ran = Ran::Left(format!("left while `{}` was running on {node}", self.title(step)));
-                    return Ok(attempt);
-                }
-            }
-        }
-    }
-
-    fn break_off(&mut self, node: &str, claim: &Claim, why: &str) -> Go<Ran> {
-        Ok(match self.reach.cancel(node, claim, GRACE) {
-            Ok(truth) => Ran::Broken(why.to_string(), truth),
-            Err(u) => Ran::Unknown(format!("{why}, but {node} cannot be reached: {}", u.why)),
-        })
-    }
-}
-
-/// How a step's turn ended.
-pub(super) struct End {
-    pub outcome: Outcome,
-    pub code: Option<i32>,
-    pub tail: String,
-}
-impl End {
-    fn of(outcome: Outcome) -> End {
-        End { outcome, code: None, tail: String::new() }
-    }
-}
-
-/// A step's turn: its end, or a halt of the run (with the step's end where there is one).
-type Turn = Result<End, (Option<End>, Halt)>;
-
-impl From<Halt> for (Option<End>, Halt) {
-    fn from(halt: Halt) -> Self {
-        (None, halt)
-    }
-}
-
-enum Judged {
-    Again,
-    Look,
-    End(End),
-}
-
-fn unsure(seen: &Seen) -> String {
-    match seen.answer {
-        Answer::Unsettled => format!("its state does not settle: {}", seen.shown()),
-        _ => seen.shown(),
-    }
-}
-
-/// Keeps the end of an output, at most [`KEPT`] bytes of it.
-fn keep(all: &mut Vec<u8>, more: &[u8]) {
-    all.extend_from_slice(more);
-    if all.len() > 2 * KEPT {
-        all.drain(..all.len() - KEPT);
+        Ok(Some(happened))
     }
 }

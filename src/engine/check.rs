@@ -1,18 +1,15 @@
 //! Checks: looks that must be true, on one node or on several.
+//!
+//! Invariant: what a check told (captures, roles) is told once a run; looked at again it may differ, and that is said, but
+//! what was shown and decided upon stays.
 
+use super::failure::{After, Failure};
 use super::looks::Seen;
-use super::{After, Engine, Failure, Go};
+use super::{Engine, Go};
 use crate::event::{Event, Outcome, Purpose};
 use crate::plan::{Answer, Check, Place, Step, TrueOn, What};
 use crate::shell::Value;
 use std::time::Duration;
-
-/// What a check's looks say together.
-enum Sum {
-    True,
-    False(String),
-    CannotTell(String),
-}
 
 impl Engine<'_> {
     pub(super) fn check(&mut self, step: &Step) -> Go {
@@ -23,48 +20,53 @@ impl Engine<'_> {
         self.record(Event::StepStarted { step: step.instance.clone(), title, node: node.clone(), number, of })?;
         let mut within = step.within;
         loop {
-            let began = self.clock.now();
-            let (sum, seen) = loop {
-                let seen = self.looks(step, check)?;
-                let sum = summed(check, &seen);
-                let spent = self.clock.now().saturating_sub(began);
-                // Unsettled is waited for even where the playbook gives no time.
-                let unsettled = seen.iter().any(|(_, s)| s.answer == Answer::Unsettled);
-                let limit = if unsettled { within.max(Duration::from_secs(10)) } else { within };
-                if matches!(sum, Sum::True) || spent >= limit || self.pending().is_some() {
-                    break (sum, seen);
-                }
-                self.clock.sleep(step.every.min(limit.saturating_sub(spent).max(Duration::from_millis(50))));
-            };
-            let why = match sum {
-                Sum::True => match self.learn(step, check, &seen)? {
-                    Ok(()) => return self.finish(step, &node, Outcome::Passed, 0, Some(0), shown(step, &seen), since),
+            let (seen, refused) = self.looks_until(step, check, within)?;
+            let why = match refused {
+                None => match self.learn(step, check, &seen)? {
+                    Ok(()) => {
+                        self.fresh.push(step.instance.clone());
+                        return self.finish(step, &node, Outcome::Passed, Some(0), shown(step, &seen), since);
+                    }
                     Err(why) => why,
                 },
-                Sum::False(why) => why,
-                Sum::CannotTell(why) => format!("cannot tell: {why}"),
+                Some(why) => why,
             };
-            let failed = Failure {
-                why: why.clone(),
-                tail: seen.iter().map(|(_, s)| s.shown()).collect::<Vec<_>>().join("\n"),
-                ..Failure::default()
-            };
+            // It was not waited for to its end: that says nothing of the check.
+            self.heed()?;
+            let tail = seen.iter().map(|(_, s)| s.shown()).collect::<Vec<_>>().join("\n");
+            let failed = Failure { why: why.clone(), tail, ..Failure::default() };
             match self.after_failure(step, &node, &failed) {
                 Ok(After::Retry) => within = step.within,
                 Ok(After::Look(longer)) => within = longer,
                 Ok(After::Skip(reason)) => {
-                    return self.finish(step, &node, Outcome::Skipped(reason), 0, None, failed.tail, since);
+                    return self.finish(step, &node, Outcome::Skipped(reason), None, failed.tail, since);
                 }
-                Ok(After::GoOn) => return self.finish(step, &node, Outcome::Failed(why), 0, None, failed.tail, since),
+                Ok(After::GoOn) => return self.finish(step, &node, Outcome::Failed(why), None, failed.tail, since),
                 Err(halt) => {
-                    self.finish(step, &node, Outcome::Failed(why), 0, None, failed.tail, since)?;
+                    self.finish(step, &node, Outcome::Failed(why), None, failed.tail, since)?;
                     return Err(halt);
                 }
             }
         }
     }
 
-    fn looks(&mut self, step: &Step, check: &Check) -> Go<Vec<(String, Seen)>> {
+    /// Looks until it is true, for `within`; what is unsettled is waited for even where the playbook gives no time.
+    fn looks_until(&mut self, step: &Step, check: &Check, within: Duration) -> Go<(Vec<(String, Seen)>, Option<String>)> {
+        let began = self.clock.now();
+        loop {
+            let seen = self.looks(step, check)?;
+            let refused = why_not(check, &seen);
+            let spent = self.clock.now().saturating_sub(began);
+            let unsettled = seen.iter().any(|(_, s)| s.answer == Answer::Unsettled);
+            let limit = if unsettled { within.max(Duration::from_secs(10)) } else { within };
+            if refused.is_none() || spent >= limit || self.pending().is_some() {
+                return Ok((seen, refused));
+            }
+            self.clock.sleep(step.every.min(limit.saturating_sub(spent).max(Duration::from_millis(50))));
+        }
+    }
+
+    pub(super) fn looks(&mut self, step: &Step, check: &Check) -> Go<Vec<(String, Seen)>> {
         let mut out = Vec::new();
         for (place, look) in &check.looks {
             self.choose(place)?;
@@ -83,17 +85,36 @@ impl Engine<'_> {
     fn learn(&mut self, step: &Step, check: &Check, seen: &[(String, Seen)]) -> Go<Result<(), String>> {
         let several = check.looks.len() > 1 && check.role.is_none();
         for (node, s) in seen.iter().filter(|(_, s)| s.answer == Answer::Yes) {
-            if let Err(why) = self.capture(step, &s.reply.out, node, several)? {
-                return Ok(Err(why));
+            for (key, value) in match super::looks::words(step, &s.reply.out, several.then_some(node)) {
+                Ok(words) => words,
+                Err(why) => return Ok(Err(why)),
+            } {
+                self.keep(step, key, value)?;
             }
         }
         if let Some(role) = &check.role
             && let Some((node, _)) = seen.iter().find(|(_, s)| s.answer == Answer::Yes)
-            && !self.history.values.contains_key(role)
         {
-            self.record(Event::Captured { key: role.clone(), value: Value::from(node.as_str()) })?;
+            self.keep(step, role.clone(), Value::from(node.as_str()))?;
         }
         Ok(Ok(()))
+    }
+
+    /// Single assignment: what a run knows, it keeps.
+    fn keep(&mut self, step: &Step, key: String, value: Value) -> Go {
+        match self.history.values.get(&key) {
+            Some(before) if *before == value => Ok(()),
+            Some(before) => {
+                let text = format!(
+                    "`{}` told {key} = {}, now it tells {}; this run keeps the first",
+                    self.title(step),
+                    before.lossy(),
+                    value.lossy()
+                );
+                self.record(Event::Noted { text })
+            }
+            None => self.record(Event::Captured { key, value }),
+        }
     }
 }
 
@@ -107,40 +128,27 @@ fn shown(step: &Step, seen: &[(String, Seen)]) -> String {
     }
 }
 
-/// On how many nodes it is true, against on how many it must be. A node that cannot be looked at may be the second
-/// holder: for all, one and none that is *cannot tell*; for any and majority it is *not true there*.
-fn summed(check: &Check, seen: &[(String, Seen)]) -> Sum {
-    let count = |a: Answer| seen.iter().filter(|(_, s)| s.answer == a).count();
-    let (yes, no, all) = (count(Answer::Yes), count(Answer::No), seen.len());
-    let unsure = all - yes - no;
+/// Why a check is not true, in words; `None`: it is.
+pub(super) fn why_not(check: &Check, seen: &[(String, Seen)]) -> Option<String> {
+    let answers: Vec<Answer> = seen.iter().map(|(_, s)| s.answer).collect();
+    let (yes, all) = (answers.iter().filter(|a| **a == Answer::Yes).count(), seen.len());
     let words = |pick: fn(&Seen) -> bool| -> String {
-        let list: Vec<String> = seen
-            .iter()
-            .filter(|(_, s)| pick(s))
-            .map(|(n, s)| if all == 1 { s.shown() } else { format!("{n}: {}", s.shown()) })
-            .collect();
-        list.join("; ")
+        let one = |(n, s): &(String, Seen)| if all == 1 { s.shown() } else { format!("{n}: {}", s.shown()) };
+        seen.iter().filter(|(_, s)| pick(s)).map(one).collect::<Vec<_>>().join("; ")
     };
-    let unclear = || Sum::CannotTell(words(|s| !matches!(s.answer, Answer::Yes | Answer::No)));
-    let on =
-        |n: usize, want: &str| Sum::False(format!("true on {n} of {all} nodes, wanted {want}; {}", words(|_| true)));
-    if check.same && yes == all && !seen.windows(2).all(|w| w[0].1.reply.out == w[1].1.reply.out) {
-        return Sum::False(format!("not the same everywhere: {}", words(|_| true)));
-    }
-    match check.true_on {
-        TrueOn::All if no > 0 => Sum::False(words(|s| s.answer == Answer::No)),
-        TrueOn::All if unsure > 0 => unclear(),
-        TrueOn::All => Sum::True,
-        TrueOn::None if yes > 0 => on(yes, "none"),
-        TrueOn::None if unsure > 0 => unclear(),
-        TrueOn::None => Sum::True,
-        TrueOn::One if yes > 1 => on(yes, "exactly one"),
-        TrueOn::One if unsure > 0 => unclear(),
-        TrueOn::One if yes == 1 => Sum::True,
-        TrueOn::One => on(yes, "exactly one"),
-        TrueOn::Any if yes > 0 => Sum::True,
-        TrueOn::Any => on(yes, "at least one"),
-        TrueOn::Majority if yes * 2 > all => Sum::True,
-        TrueOn::Majority => on(yes, "more than half"),
+    let on = |want: &str| format!("true on {yes} of {all} nodes, wanted {want}; {}", words(|_| true));
+    match check.sum(&answers) {
+        Answer::Yes if check.same && !seen.windows(2).all(|w| w[0].1.reply.out == w[1].1.reply.out) => {
+            Some(format!("not the same everywhere: {}", words(|_| true)))
+        }
+        Answer::Yes => None,
+        Answer::No => Some(match check.true_on {
+            TrueOn::All => words(|s| s.answer == Answer::No),
+            TrueOn::None => on("none"),
+            TrueOn::One => on("exactly one"),
+            TrueOn::Any => on("at least one"),
+            TrueOn::Majority => on("more than half"),
+        }),
+        _ => Some(format!("cannot tell: {}", words(|s| !matches!(s.answer, Answer::Yes | Answer::No)))),
     }
 }

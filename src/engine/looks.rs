@@ -2,7 +2,7 @@
 
 use super::{Engine, Go, Halt};
 use crate::event::{Event, Looked, Purpose};
-use crate::plan::{Answer, Look, Place, Stage, Step, What};
+use crate::plan::{Answer, Look, Place, Stage, Step};
 use crate::reach::{Reply, Sent};
 use crate::shell::{BEFORE, Command, Value};
 use std::collections::BTreeMap;
@@ -59,8 +59,7 @@ pub(crate) fn value_of(plan: &crate::plan::Plan, values: &BTreeMap<String, Value
         })
     };
     if base == "all" || base == "peers" {
-        let nodes =
-            plan.nodes.iter().map(|n| n.name.as_str()).filter(|n| base == "all" || Some(*n) != plan.target.as_deref());
+        let nodes = plan.nodes.iter().map(|n| n.name.as_str()).filter(|n| base == "all" || Some(*n) != plan.target.as_deref());
         let lines: Vec<Vec<u8>> = nodes.filter_map(|n| Some([n.as_bytes(), b" ", &one(n)?.0].concat())).collect();
         return (!lines.is_empty()).then(|| Value(lines.join(&b'\n')));
     }
@@ -76,14 +75,9 @@ impl Engine<'_> {
     pub(super) fn sent(&self, command: &Command, before: Option<&Value>) -> Result<Sent, String> {
         let value = |key: &str| if key == BEFORE { before.cloned() } else { self.value(key) };
         let unknown = |var: &str, from: &str| {
-            if from.is_empty() {
-                format!("`${var}` is not known")
-            } else {
-                format!("`${var}` is not known (from {from})")
-            }
+            if from.is_empty() { format!("`${var}` is not known") } else { format!("`${var}` is not known (from {from})") }
         };
-        let script =
-            command.script(&self.plan.env, &self.plan.functions, value).map_err(|w| unknown(&w.var, &w.from))?;
+        let script = command.script(&self.plan.env, &self.plan.functions, value).map_err(|w| unknown(&w.var, &w.from))?;
         let input = command.input(value, self.secrets).map_err(|name| unknown(&name, ""))?;
         let (stdin, secret) = input.map_or((None, false), |(text, secret)| (Some(text), secret));
         Ok(Sent { script, stdin, secret })
@@ -91,9 +85,7 @@ impl Engine<'_> {
 
     /// Which of a step's run-time values are not known yet.
     pub(super) fn missing(&self, step: &Step) -> Option<String> {
-        step.wants()
-            .into_iter()
-            .find(|w| self.value(&w.key).is_none())
+        step.wants().into_iter().find(|w| self.value(&w.key).is_none())
             .map(|w| format!("`${}` is not known: {} did not tell", w.var, w.from))
     }
 
@@ -103,15 +95,7 @@ impl Engine<'_> {
         self.look_as(&step.instance, &title, step.look_deadline, node, look, purpose)
     }
 
-    pub(super) fn look_as(
-        &mut self,
-        id: &str,
-        title: &str,
-        deadline: Duration,
-        node: &str,
-        look: &Look,
-        purpose: Purpose,
-    ) -> Go<Seen> {
+    pub(super) fn look_as(&mut self, id: &str, title: &str, deadline: Duration, node: &str, look: &Look, purpose: Purpose) -> Go<Seen> {
         let reply = match self.sent(&look.command, None) {
             Ok(sent) => match self.reach.look(node, &sent, deadline) {
                 Ok(reply) => reply,
@@ -123,40 +107,28 @@ impl Engine<'_> {
         let nothing_to_do = look.reading == crate::plan::Reading::Catalog && reply.code == Some(3);
         let seen = Seen { answer, reply, nothing_to_do };
         let evidence = seen.shown();
-        let looked = Looked {
-            step: id.into(),
-            title: title.into(),
-            node: node.into(),
-            purpose,
-            answer,
-            code: seen.reply.code,
-            evidence,
-        };
+        let looked = Looked { step: id.into(), title: title.into(), node: node.into(), purpose, answer, code: seen.reply.code, evidence };
         self.record(Event::Looked(looked))?;
         Ok(seen)
     }
 
-    /// Looks until the answer is *yes*, for `within`; *unsettled* is waited for as long, and at least ten seconds.
-    pub(super) fn look_until(
-        &mut self,
-        step: &Step,
-        node: &str,
-        look: &Look,
-        purpose: Purpose,
-        within: Duration,
-    ) -> Go<Seen> {
+    /// Looks until the answer is *yes*, for `within`; *unsettled* is waited for as long, and at least ten seconds. One ^C
+    /// waits for what belongs to the running step; a second one, or a signal that leaves, does not.
+    pub(super) fn look_until(&mut self, step: &Step, node: &str, look: &Look, purpose: Purpose, within: Duration) -> Go<Seen> {
         let since = self.clock.now();
+        let of_the_step = matches!(purpose, Purpose::After | Purpose::Verify);
         loop {
             let seen = self.look(step, node, look, purpose)?;
             let limit = if seen.answer == Answer::Unsettled { within.max(Duration::from_secs(10)) } else { within };
-            if seen.answer == Answer::Yes || self.clock.now().saturating_sub(since) >= limit {
+            let spent = self.clock.now().saturating_sub(since);
+            let stop = self.hurried() || (!of_the_step && self.pending().is_some());
+            if seen.answer == Answer::Yes || spent >= limit || stop {
                 return Ok(seen);
             }
             if self.pending().is_some() {
-                return Ok(seen);
+                self.tell("stops after this step; once more stops now")?;
             }
-            let left = limit.saturating_sub(self.clock.now().saturating_sub(since));
-            self.clock.sleep(step.every.min(left.max(Duration::from_millis(50))));
+            self.clock.sleep(step.every.min(limit.saturating_sub(spent).max(Duration::from_millis(50))));
         }
     }
 
@@ -166,7 +138,9 @@ impl Engine<'_> {
         if self.node_of(&step.place).is_none() {
             return Ok(Some("its node is not known: no role was found".into()));
         }
-        if let Some(when) = &step.when {
+        // A change that was tried may have made its own condition false; the journal decides.
+        let tried = self.history.steps.get(&step.instance).is_some_and(|s| s.started() > 0);
+        if let Some(when) = step.when.as_ref().filter(|_| !tried) {
             let node = self.node_of(&step.place).expect("checked just above");
             let wants = when.command.wants.iter().find(|w| self.value(&w.key).is_none());
             if let Some(w) = wants {
@@ -181,12 +155,8 @@ impl Engine<'_> {
                     return Ok(Some(why));
                 }
                 Answer::Unsettled | Answer::CouldNotLook => {
-                    let why = format!(
-                        "{} ({node}): cannot tell whether it is to be done: {}",
-                        self.title(step),
-                        seen.shown()
-                    );
-                    return Err(self.halt(why));
+                    let why = format!("{} ({node}): cannot tell whether it is to be done: {}", self.title(step), seen.shown());
+                    return Err(Halt::Failed(why));
                 }
             }
         }
@@ -201,16 +171,8 @@ impl Engine<'_> {
         match seen.answer {
             Answer::Yes => Ok((true, String::new())),
             Answer::No => Ok((false, "its condition is not true".into())),
-            _ => Err(self.halt(format!(
-                "{} ({node}): cannot tell whether it is to be done: {}",
-                stage.title,
-                seen.shown()
-            ))),
+            _ => Err(Halt::Failed(format!("{} ({node}): cannot tell whether it is to be done: {}", stage.title, seen.shown()))),
         }
-    }
-
-    pub(super) fn halt(&self, why: String) -> Halt {
-        if self.history.changed() { Halt::Failed(why) } else { Halt::NotReady(why) }
     }
 
     /// `one of X`: the first that can be reached, chosen once a run.
@@ -224,63 +186,42 @@ impl Engine<'_> {
                 return self.record(Event::Captured { key: key.clone(), value: node.as_str().into() });
             }
         }
-        Err(self.halt(format!("none of {} can be reached", nodes.join(", "))))
+        Err(Halt::Failed(format!("none of {} can be reached", nodes.join(", "))))
     }
 
-    /// Whether a change's state is there already, as far as can be told before its turn.
-    pub(super) fn already(&mut self, step: &Step) -> Go<bool> {
-        if matches!(
-            self.history.outcome(&step.instance),
-            Some(crate::event::Outcome::Done | crate::event::Outcome::Already | crate::event::Outcome::Skipped(_))
-        ) {
-            return Ok(true);
-        }
-        // Another attempt may be under way: that is never "already".
-        if self.history.steps.get(&step.instance).is_some_and(|s| s.open().is_some()) {
-            return Ok(false);
-        }
-        let Some(node) = self.node_of(&step.place) else { return Ok(false) };
-        if let Some(when) = &step.when {
-            if when.command.wants.iter().any(|w| self.value(&w.key).is_none()) {
-                return Ok(false);
-            }
-            match self.look(step, &node, when, Purpose::When)?.answer {
-                Answer::No => return Ok(true),
-                Answer::Yes => {}
-                _ => return Ok(false),
-            }
-        }
-        let done = match &step.what {
-            What::Change(c) => c.done.as_ref(),
-            What::Manual(m) => m.done.as_ref(),
-            What::Check(_) => return Ok(true),
-        };
-        let Some(done) = done else { return Ok(false) };
-        if done.command.wants.iter().any(|w| self.value(&w.key).is_none()) {
-            return Ok(false);
-        }
-        Ok(self.look(step, &node, done, Purpose::Before)?.answer == Answer::Yes)
-    }
-
-    /// Keeps the words of an output's first line, as the shell's `read` would.
-    pub(super) fn capture(&mut self, step: &Step, out: &Value, node: &str, several: bool) -> Go<Result<(), String>> {
-        if step.capture.is_empty() {
-            return Ok(Ok(()));
-        }
-        let first = out.0.split(|b| *b == b'\n').next().unwrap_or_default();
-        let mut rest = first.trim_ascii();
-        if rest.is_empty() {
-            return Ok(Err("it printed nothing to keep".into()));
-        }
-        for (i, (name, key)) in step.capture.iter().enumerate() {
-            let last = i + 1 == step.capture.len();
-            let end =
-                if last { rest.len() } else { rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len()) };
-            let value = Value::new(rest[..end].trim_ascii_end());
-            rest = rest[end..].trim_ascii_start();
-            let key = if several { format!("{name}@{node}") } else { key.clone() };
+    /// Keeps the words of an output's first line; what a later attempt tells replaces what a failed one told.
+    pub(super) fn capture(&mut self, step: &Step, out: &Value) -> Go<Result<(), String>> {
+        for (key, value) in match words(step, out, None) {
+            Ok(words) => words,
+            Err(why) => return Ok(Err(why)),
+        } {
             self.record(Event::Captured { key, value })?;
         }
         Ok(Ok(()))
+    }
+}
+
+/// A step's captures from the first line of an output, split as the shell's `read` would. `node`: kept for that node.
+pub(super) fn words(step: &Step, out: &Value, node: Option<&String>) -> Result<Vec<(String, Value)>, String> {
+    let mut rest = out.0.split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii();
+    if rest.is_empty() && !step.capture.is_empty() {
+        return Err("it printed nothing to keep".into());
+    }
+    let mut kept = Vec::new();
+    for (i, (name, key)) in step.capture.iter().enumerate() {
+        let last = i + 1 == step.capture.len();
+        let end = if last { rest.len() } else { rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len()) };
+        let key = node.map_or(key.clone(), |node| format!("{name}@{node}"));
+        kept.push((key, Value::new(rest[..end].trim_ascii_end())));
+        rest = rest[end..].trim_ascii_start();
+    }
+    Ok(kept)
+}
+
+/// Why a look does not decide.
+pub(super) fn unsure(seen: &Seen) -> String {
+    match seen.answer {
+        Answer::Unsettled => format!("its state does not settle: {}", seen.shown()),
+        _ => seen.shown(),
     }
 }

@@ -22,6 +22,7 @@ impl Engine<'_> {
         for proof in plan.proof.iter().filter(|p| Some(&p.node) != plan.target.as_ref()) {
             let proven = self.prove(proof, again)?;
             self.record(Event::ProofTaken { node: proof.node.clone(), proven: proven.clone(), again })?;
+            self.proven.insert(proof.node.clone(), proven.clone());
             match proven {
                 Proven::LookedAt | Proven::Attested => {}
                 Proven::Active(why) => refused.push(format!("{} is not inactive: {why}", proof.node)),
@@ -31,18 +32,23 @@ impl Engine<'_> {
                 Proven::CannotTell(why) => refused.push(format!("{} is not proven inactive: {why}", proof.node)),
             }
         }
-        if refused.is_empty() { Ok(()) } else { Err(self.not_ready(refused.join("; "))) }
-    }
-
-    fn not_ready(&self, why: String) -> Halt {
-        if self.history.changed() { Halt::Stopped(why) } else { Halt::NotReady(why) }
+        if refused.is_empty() { Ok(()) } else { Err(Halt::NotReady(refused.join("; "))) }
     }
 
     fn prove(&mut self, proof: &Proof, again: bool) -> Go<Proven> {
-        match self.greet(&proof.node)? {
-            Ok(()) => self.proven_by_looking(proof),
-            Err(why) => self.vouched(&proof.node, &why, again),
+        let proven = match self.greet(&proof.node)? {
+            Ok(()) => self.proven_by_looking(proof)?,
+            Err(why) => return self.vouched(&proof.node, &why, again),
+        };
+        // It could be reached before and may be gone now: then somebody may vouch for it.
+        if matches!(proven, Proven::CannotTell(_))
+            && let Err(u) = self.reach.greet(&proof.node)
+        {
+            self.greeted.remove(&proof.node);
+            self.record(Event::NodeUnreachable { node: proof.node.clone(), why: u.why.clone() })?;
+            return self.vouched(&proof.node, &u.why, again);
         }
+        Ok(proven)
     }
 
     /// All checks of `inactive` there. One that is false decides; one that cannot tell leaves it open.
@@ -87,8 +93,10 @@ impl Engine<'_> {
         loop {
             let lines = vec![format!("{node} cannot be looked at: {why}")];
             let given = self.prompter.ask(&Question::Attest { node: node.into(), lines });
+            let named = matches!(&given.answer, Said::Text(name) if name.lossy() == node);
             match given.answer {
-                Said::Yes => {
+                Said::Again => continue,
+                _ if named || given.answer == Said::Yes => {
                     self.attested.insert(node.to_string(), self.clock.now());
                     // It may have woken up while the name was typed.
                     return Ok(match self.sign_of_life(node)? {
@@ -96,7 +104,6 @@ impl Engine<'_> {
                         None => Proven::Attested,
                     });
                 }
-                Said::Again => continue,
                 _ => return Ok(Proven::CannotTell(format!("it cannot be reached ({why}), and nobody vouched for it"))),
             }
         }
@@ -128,7 +135,7 @@ impl Engine<'_> {
         self.record(Event::ProofTaken { node: closing.node.clone(), proven: proven.clone(), again: false })?;
         match proven {
             Proven::Active(why) | Proven::CannotTell(why) => {
-                Err(self.halt(format!("{} went through its deactivation, but is not inactive: {why}", closing.node)))
+                Err(Halt::Failed(format!("{} went through its deactivation, but is not inactive: {why}", closing.node)))
             }
             _ => Ok(()),
         }
@@ -136,10 +143,12 @@ impl Engine<'_> {
 
     /// What the proof said of a peer, for the last screen.
     pub(super) fn proof_words(&self, node: &str) -> Option<String> {
-        if self.attested.contains_key(node) {
-            return Some("inactive: a person vouched for it".into());
-        }
-        let proven = self.plan.activates && self.plan.proof.iter().any(|p| p.node == node);
-        (proven && self.greeted.contains_key(node)).then(|| "looked at; not changed".to_string())
+        Some(match self.proven.get(node)? {
+            Proven::LookedAt => "inactive, as was looked at; not changed".to_string(),
+            Proven::Attested => "inactive: a person vouched for it".to_string(),
+            Proven::Active(why) => format!("not inactive: {why}"),
+            Proven::Alive(why) => format!("not known; it shows a sign of life: {why}"),
+            Proven::CannotTell(why) => format!("not known: {why}"),
+        })
     }
 }

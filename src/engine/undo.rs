@@ -1,23 +1,63 @@
 //! Roll-back: what this run changed, and nothing else, last first, shown before it runs.
 //!
-//! Invariant: an undo is recorded as a step is; one that fails leaves the run *stuck*, with the commands that are left. An
-//! undo with an exclusive effect is an activation: the same proof comes before it.
+//! Invariants: an undo is recorded as a step is, and one whose end is not known is learnt, never repeated; a step that may
+//! still be running is ended first; one undo that fails leaves the run *stuck*, with the commands that are left. An undo
+//! with an exclusive effect is an activation: the same proof comes before it.
 
-use super::change::Ran;
+use super::attempt::{Attempt, Ran};
+use super::looks::Seen;
 use super::{Engine, Go, Halt};
 use crate::event::{Event, Outcome, Purpose};
-use crate::plan::{Answer, Step, Undo, What};
+use crate::plan::{Answer, Look, Step, Undo, What};
 use crate::prompt::{Answer as Said, Question};
 use crate::reach::Truth;
+use crate::shell::{Command, Word};
 use std::time::Duration;
 
+/// A step's undo and its `done`.
+fn parts(step: &Step) -> Option<(&Undo, Option<&Look>)> {
+    match &step.what {
+        What::Change(c) => Some((&c.undo, c.done.as_ref())),
+        What::Manual(m) => Some((&m.undo, m.done.as_ref())),
+        What::Check(_) => None,
+    }
+}
+
+/// Its undo makes a node active, or gives it what only one node may have.
+fn activates(step: &Step) -> bool {
+    matches!(&step.what, What::Change(c) if matches!(c.kind.as_str(), "ip-del" | "umount" | "resource"))
+}
+
 impl Engine<'_> {
+    /// Greets and locks what a roll-back needs, and no more: a node that this run never changed may be down.
+    pub(super) fn undo_ready(&mut self) -> Go {
+        let mut nodes: Vec<String> = Vec::new();
+        for instance in self.history.to_undo() {
+            let node = &self.history.steps[instance].node;
+            if !nodes.contains(node) {
+                nodes.push(node.clone());
+            }
+        }
+        self.greet_these(&nodes)?;
+        self.lock_these(nodes)
+    }
+
+    fn todo(&self) -> Vec<&'_ Step> {
+        let plan = self.plan;
+        self.history.to_undo().iter().filter_map(|i| plan.steps().find(|s| s.instance == **i)).collect()
+    }
+
     pub(super) fn undo_run(&mut self) -> Go {
         let plan = self.plan;
-        let todo: Vec<String> = self.history.to_undo().iter().map(|s| s.to_string()).collect();
+        self.settle_open()?;
+        let todo: Vec<String> = self.todo().iter().map(|s| s.instance.clone()).collect();
         let steps: Vec<&Step> = todo.iter().filter_map(|i| plan.steps().find(|s| s.instance == *i)).collect();
         if steps.is_empty() {
             return Err(Halt::Stopped("nothing of this run is left to undo".into()));
+        }
+        // Giving back what a deactivation took makes the node active again.
+        if plan.exclusive && (plan.procedure == "deactivate" || steps.iter().any(|s| activates(s))) {
+            self.prove_all(false)?;
         }
         let lines = self.undo_lines(&steps);
         loop {
@@ -29,158 +69,185 @@ impl Engine<'_> {
                 _ => return Err(Halt::Stopped("the roll-back was declined".into())),
             }
         }
-        if !self.history.undoing {
-            let (run, hawiz) = (self.history.run.clone(), env!("CARGO_PKG_VERSION").to_string());
-            self.record(Event::RunResumed { run, purpose: "rollback".into(), hawiz })?;
-        }
-        // Giving back what a deactivation took makes the node active again.
-        if plan.exclusive && (plan.procedure == "deactivate" || steps.iter().any(|s| activates(s))) {
-            self.prove_all(false)?;
-        }
+        let (run, hawiz) = (self.history.run.clone(), env!("CARGO_PKG_VERSION").to_string());
+        self.record(Event::RunResumed { run, purpose: "rollback".into(), hawiz })?;
         for step in steps {
-            if let Some(why) = self.undo_step(step)? {
-                return Err(Halt::Stopped(why));
-            }
-            if self
-                .history
-                .steps
-                .get(&step.instance)
-                .is_some_and(|s| matches!(s.undone, Some(Outcome::UndoFailed(_) | Outcome::Unknown(_))))
-            {
+            self.heed()?;
+            self.undo_step(step)?;
+            if self.history.steps.get(&step.instance).is_some_and(|s| matches!(s.undone, Some(Outcome::UndoFailed(_) | Outcome::Unknown(_)))) {
                 return Err(Halt::Stopped(format!("the undo of `{}` failed", self.title(step))));
             }
         }
         Ok(())
     }
 
-    /// Undoes one step. `Some`: the roll-back ends here, and why.
-    fn undo_step(&mut self, step: &Step) -> Go<Option<String>> {
-        let (undo, done) = match &step.what {
-            What::Change(c) => (&c.undo, c.done.as_ref()),
-            What::Manual(m) => (&m.undo, m.done.as_ref()),
-            What::Check(_) => return Ok(None),
-        };
-        self.heed_undo()?;
-        let node = self.history.steps.get(&step.instance).map(|s| s.node.clone()).unwrap_or_default();
-        let title = self.title(step);
-        let (outcome, tail) = match undo {
-            Undo::NoReturn(why) => return Ok(Some(format!("`{title}` cannot be undone: {why}"))),
-            Undo::None(why) => (Outcome::Skipped(why.clone()), String::new()),
-            Undo::Manual(text) => {
-                let lines = text.shown().lines().map(String::from).collect();
-                self.record(Event::UndoIntent {
-                    step: step.instance.clone(),
-                    title: title.clone(),
-                    node: node.clone(),
-                    attempt: 1,
-                    claim: None,
-                })?;
-                match self.prompter.ask(&Question::Manual { step: step.instance.clone(), lines, capture: None }).answer
-                {
-                    Said::Yes => (Outcome::Undone, String::new()),
-                    _ => (Outcome::UndoFailed("not confirmed".into()), String::new()),
+    /// Before anything is undone, what may still run is ended, and what never began is told apart.
+    fn settle_open(&mut self) -> Go {
+        let plan = self.plan;
+        for step in plan.steps() {
+            let Some(s) = self.history.steps.get(&step.instance).filter(|s| s.ours() && s.undo.is_empty()) else { continue };
+            let known = s.outcome.as_ref().is_some_and(|o| !matches!(o, Outcome::Unknown(_)));
+            let (node, claim) = (s.node.clone(), s.intents.last().and_then(|i| i.claim.clone()));
+            let Some(claim) = claim.filter(|_| !known) else { continue };
+            let title = self.title(step);
+            let attempt = self.learn_end(step, &node, Some(&claim), "this step's end is not recorded")?;
+            match attempt.ran {
+                Ran::Exit(_) | Ran::Broken(_, Truth::Done(_)) => {}
+                Ran::Never(why) | Ran::Broken(why, Truth::Never) => {
+                    self.history.never_began(&step.instance);
+                    let why = format!("it was not started: {why}");
+                    self.finish(step, &node, Outcome::Failed(why), None, String::new(), self.clock.now())?;
                 }
+                Ran::Left(why) => return Err(Halt::Stopped(why)),
+                Ran::Lost(why) => return Err(Halt::Unknown(why)),
+                Ran::Broken(why, Truth::Running) => return Err(Halt::Unknown(format!("{title} ({node}): {why}; it still runs"))),
+                Ran::Broken(why, Truth::Unknown(w)) => self.settle_unknown(step, &node, format!("{why}; {w}"))?,
+                Ran::Unknown(why) => self.settle_unknown(step, &node, why)?,
             }
-            Undo::Run(command) => {
-                if activates(step) && self.plan.exclusive {
-                    self.prove_all(true)?;
-                }
-                // A claim of an undo that was under way when hawiz ended is learnt, not repeated.
-                let open =
-                    self.history.steps.get(&step.instance).and_then(|s| s.undo.last()).filter(|i| !i.ended).cloned();
-                let before = self
-                    .history
-                    .steps
-                    .get(&step.instance)
-                    .and_then(|s| s.intents.first())
-                    .and_then(|i| i.before.clone());
-                let attempt = match open.and_then(|i| i.claim) {
-                    Some(claim) => self.undo_end(step, &node, &claim)?,
-                    None => None,
-                };
-                let attempt = match attempt {
-                    Some(a) => a,
-                    None => {
-                        let sent = match self.sent(command, before.as_ref()) {
-                            Ok(sent) => sent,
-                            Err(why) => {
-                                return self
-                                    .undone(step, title, node, Outcome::UndoFailed(why), String::new())
-                                    .map(|()| None);
-                            }
-                        };
-                        let claim = self.claim(step, &node, "#undo");
-                        let number = self.history.steps.get(&step.instance).map_or(0, |s| s.undo.len() as u32) + 1;
-                        self.record(Event::UndoIntent {
-                            step: step.instance.clone(),
-                            title: title.clone(),
-                            node: node.clone(),
-                            attempt: number,
-                            claim: Some(claim.clone()),
-                        })?;
-                        self.execute(step, &node, &claim, &sent, step.deadline)?
-                    }
-                };
-                let tail = attempt.tail();
-                let outcome = match attempt.ran {
-                    Ran::Exit(0) => match done {
-                        Some(done) => {
-                            let seen = self.no_longer(step, &node, done)?;
-                            match seen.answer {
-                                Answer::No => Outcome::Undone,
-                                _ if seen.nothing_to_do => Outcome::Undone,
-                                _ => Outcome::UndoFailed(format!("the undo ran, but it is still so: {}", seen.shown())),
-                            }
-                        }
-                        None => Outcome::Undone,
-                    },
-                    Ran::Exit(code) => Outcome::UndoFailed(format!("exit {code}")),
-                    Ran::Never(why) => Outcome::UndoFailed(format!("it was not started: {why}")),
-                    Ran::Broken(why, Truth::Unknown(w)) => Outcome::Unknown(format!("{why}; {w}")),
-                    Ran::Broken(why, _) => Outcome::UndoFailed(why),
-                    Ran::Unknown(why) => Outcome::Unknown(why),
-                    Ran::Left(why) => {
-                        self.left_running = true;
-                        return Ok(Some(why));
-                    }
-                };
-                (outcome, tail)
-            }
-        };
-        self.undone(step, title, node, outcome, tail).map(|()| None)
+        }
+        Ok(())
     }
 
-    /// Looks until it is no longer so, as long as a change has to show.
-    fn no_longer(&mut self, step: &Step, node: &str, done: &crate::plan::Look) -> Go<super::looks::Seen> {
-        let since = self.clock.now();
-        loop {
-            let seen = self.look(step, node, done, Purpose::Undone)?;
-            if seen.answer == Answer::No || seen.nothing_to_do || self.clock.now().saturating_sub(since) >= step.within
-            {
-                return Ok(seen);
+    /// Where a look can tell afterwards whether it is undone, not knowing does no harm; else a person decides.
+    fn settle_unknown(&mut self, step: &Step, node: &str, why: String) -> Go {
+        if parts(step).is_some_and(|(_, done)| done.is_some()) {
+            return Ok(());
+        }
+        let halt = Halt::Unknown(format!("{} ({node}): its outcome is not known: {why}", self.title(step)));
+        if !self.prompter.person() {
+            return Err(halt);
+        }
+        match self.ask_unknown(step, &why)? {
+            Some(true) => Ok(()),
+            Some(false) => {
+                self.history.never_began(&step.instance);
+                self.finish(step, node, Outcome::Failed("it did not happen".into()), None, String::new(), self.clock.now())
             }
-            self.clock.sleep(step.every.min(Duration::from_secs(2)));
+            None => Err(halt),
         }
     }
 
-    fn undo_end(&mut self, step: &Step, node: &str, claim: &crate::reach::Claim) -> Go<Option<super::change::Attempt>> {
-        let nothing = |ran| super::change::Attempt { ran, out: Vec::new(), err_tail: Vec::new() };
-        Ok(match self.truth(step, node, claim, "hawiz ended in this undo")? {
-            // It certainly did not start: it is done anew.
-            Some(Ran::Never(_)) => None,
-            Some(ran) => Some(nothing(ran)),
-            None => Some(self.follow(step, node, claim, step.deadline)?),
+    fn undo_step(&mut self, step: &Step) -> Go {
+        let Some((undo, done)) = parts(step) else { return Ok(()) };
+        let node = self.history.steps.get(&step.instance).map(|s| s.node.clone()).unwrap_or_default();
+        let (outcome, tail) = match undo {
+            Undo::NoReturn(why) => {
+                return Err(Halt::Stopped(format!("`{}` cannot be undone: {why}", self.title(step))));
+            }
+            Undo::None(why) => (Outcome::Skipped(why.clone()), String::new()),
+            Undo::Manual(text) => (self.undo_by_hand(step, &node, text, done)?, String::new()),
+            Undo::Run(command) => {
+                if self.plan.exclusive && activates(step) {
+                    self.prove_all(true)?;
+                }
+                match self.undo_attempt(step, &node, command, done)? {
+                    Ok(attempt) => {
+                        let tail = attempt.tail();
+                        (self.undone(step, &node, done, attempt.ran)?, tail)
+                    }
+                    Err(outcome) => (outcome, String::new()),
+                }
+            }
+        };
+        self.record(Event::UndoFinished { step: step.instance.clone(), title: self.title(step), node, outcome, tail })
+    }
+
+    fn undo_intent(&mut self, step: &Step, node: &str, claim: Option<crate::reach::Claim>) -> Go {
+        let attempt = self.history.steps.get(&step.instance).map_or(0, |s| s.undo.len() as u32) + 1;
+        let (id, title) = (step.instance.clone(), self.title(step));
+        self.record(Event::UndoIntent { step: id, title, node: node.into(), attempt, claim })
+    }
+
+    fn undo_by_hand(&mut self, step: &Step, node: &str, text: &Word, done: Option<&Look>) -> Go<Outcome> {
+        self.undo_intent(step, node, None)?;
+        let lines: Vec<String> = text.shown().lines().map(String::from).collect();
+        loop {
+            let question = Question::Manual { step: step.instance.clone(), lines: lines.clone(), capture: None };
+            let given = self.prompter.ask(&question);
+            match given.answer {
+                Said::Yes => break,
+                Said::Again => {}
+                Said::No => return Ok(Outcome::UndoFailed("not confirmed".into())),
+                // Left for later; without a person there is no later.
+                Said::Stop(why) if self.prompter.person() => return Err(Halt::Stopped(why)),
+                _ if self.prompter.person() => return Err(Halt::Stopped("not confirmed".into())),
+                _ => return Ok(Outcome::UndoFailed("nobody is there to do it".into())),
+            }
+        }
+        self.undone(step, node, done, Ran::Exit(0))
+    }
+
+    /// Runs an undo, or learns the end of one that was under way. The inner error: what it comes to without running.
+    fn undo_attempt(&mut self, step: &Step, node: &str, command: &Command, done: Option<&Look>) -> Go<Result<Attempt, Outcome>> {
+        let s = self.history.steps.get(&step.instance);
+        let open = s.and_then(|s| s.open_undo()).and_then(|i| i.claim.clone());
+        let before = s.and_then(|s| s.intents.first()).and_then(|i| i.before.clone());
+        if let Some(claim) = open {
+            let attempt = self.learn_end(step, node, Some(&claim), "this undo's end is not recorded")?;
+            match &attempt.ran {
+                // It certainly did not start: it is done anew.
+                Ran::Never(_) => {}
+                Ran::Unknown(why) => match done {
+                    // It can be seen whether it is left to do.
+                    Some(done) => match self.no_longer(step, node, done, Duration::ZERO)? {
+                        Seen { answer: Answer::No, .. } => return Ok(Err(Outcome::Undone)),
+                        Seen { answer: Answer::Yes, .. } => {}
+                        _ => return Ok(Ok(attempt)),
+                    },
+                    None if self.prompter.person() => match self.ask_unknown(step, &format!("its undo: {why}"))? {
+                        Some(true) => return Ok(Err(Outcome::Undone)),
+                        Some(false) => {}
+                        None => return Ok(Ok(attempt)),
+                    },
+                    None => return Ok(Ok(attempt)),
+                },
+                _ => return Ok(Ok(attempt)),
+            }
+        }
+        let sent = match self.sent(command, before.as_ref()) {
+            Ok(sent) => sent,
+            Err(why) => return Ok(Err(Outcome::UndoFailed(why))),
+        };
+        let claim = self.claim(step, node, "#undo");
+        self.undo_intent(step, node, Some(claim.clone()))?;
+        self.execute(step, node, &claim, &sent).map(Ok)
+    }
+
+    /// What an undo's end means; what was to be undone must no longer be so.
+    fn undone(&mut self, step: &Step, node: &str, done: Option<&Look>, ran: Ran) -> Go<Outcome> {
+        Ok(match ran {
+            Ran::Exit(0) => match done {
+                Some(done) => {
+                    let seen = self.no_longer(step, node, done, step.within)?;
+                    match seen.answer {
+                        Answer::No => Outcome::Undone,
+                        _ if seen.nothing_to_do => Outcome::Undone,
+                        _ => Outcome::UndoFailed(format!("the undo ran, but it is still so: {}", seen.shown())),
+                    }
+                }
+                None => Outcome::Undone,
+            },
+            Ran::Exit(code) => Outcome::UndoFailed(format!("exit {code}")),
+            Ran::Never(why) => Outcome::UndoFailed(format!("it was not started: {why}")),
+            Ran::Broken(why, Truth::Unknown(w)) => Outcome::Unknown(format!("{why}; {w}")),
+            Ran::Broken(why, Truth::Running) => Outcome::Unknown(format!("{why}; it still runs")),
+            Ran::Broken(why, Truth::Done(_) | Truth::Never) => Outcome::UndoFailed(why),
+            Ran::Unknown(why) => Outcome::Unknown(why),
+            Ran::Left(why) => return Err(Halt::Stopped(why)),
+            Ran::Lost(why) => return Err(Halt::Unknown(why)),
         })
     }
 
-    fn undone(&mut self, step: &Step, title: String, node: String, outcome: Outcome, tail: String) -> Go {
-        self.record(Event::UndoFinished { step: step.instance.clone(), title, node, outcome, tail })
-    }
-
-    fn heed_undo(&mut self) -> Go {
-        match self.interrupts.pending() {
-            None => Ok(()),
-            Some(_) => Err(Halt::Stopped(format!("stopped by {}", self.interrupts.name()))),
+    /// Looks until it is no longer so, as long as a change has to show.
+    fn no_longer(&mut self, step: &Step, node: &str, done: &Look, within: Duration) -> Go<Seen> {
+        let since = self.clock.now();
+        loop {
+            let seen = self.look(step, node, done, Purpose::Undone)?;
+            let spent = self.clock.now().saturating_sub(since);
+            if seen.answer == Answer::No || seen.nothing_to_do || spent >= within || self.hurried() {
+                return Ok(seen);
+            }
+            self.clock.sleep(step.every.min(within.saturating_sub(spent).max(Duration::from_millis(50))));
         }
     }
 
@@ -188,13 +255,9 @@ impl Engine<'_> {
     fn undo_lines(&self, steps: &[&Step]) -> Vec<String> {
         let mut out = Vec::new();
         for step in steps {
+            let Some((undo, _)) = parts(step) else { continue };
             let node = self.history.steps.get(&step.instance).map(|s| s.node.clone()).unwrap_or_default();
             out.push(format!("{} ({node})", self.title(step)));
-            let undo = match &step.what {
-                What::Change(c) => &c.undo,
-                What::Manual(m) => &m.undo,
-                What::Check(_) => continue,
-            };
             match undo {
                 Undo::Run(c) => out.extend(String::from_utf8_lossy(&c.source()).lines().map(|l| format!("    {l}"))),
                 Undo::Manual(t) => out.push(format!("    by hand: {}", t.shown())),
@@ -211,14 +274,9 @@ impl Engine<'_> {
     /// What a stuck roll-back leaves to be done by hand.
     pub(super) fn left_to_undo(&self) -> Vec<(String, String)> {
         let mut out = Vec::new();
-        for instance in self.history.to_undo() {
-            let Some(step) = self.plan.steps().find(|s| s.instance == instance) else { continue };
-            let node = self.history.steps.get(instance).map(|s| s.node.clone()).unwrap_or_default();
-            let undo = match &step.what {
-                What::Change(c) => &c.undo,
-                What::Manual(m) => &m.undo,
-                What::Check(_) => continue,
-            };
+        for step in self.todo() {
+            let Some((undo, _)) = parts(step) else { continue };
+            let node = self.history.steps.get(&step.instance).map(|s| s.node.clone()).unwrap_or_default();
             match undo {
                 Undo::Run(c) => out.push((node, String::from_utf8_lossy(&c.source()).into_owned())),
                 Undo::Manual(t) => out.push((node, t.shown())),
@@ -228,9 +286,4 @@ impl Engine<'_> {
         }
         out
     }
-}
-
-/// Its undo makes a node active, or gives it what only one node may have.
-fn activates(step: &Step) -> bool {
-    matches!(&step.what, What::Change(c) if matches!(c.kind.as_str(), "ip-del" | "umount" | "resource"))
 }

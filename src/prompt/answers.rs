@@ -4,7 +4,7 @@
 //! answer for a gate whose commands changed since is refused.
 
 use super::{Answer, Choice, Given, Prompter, Question};
-use crate::plan::{Gate, Plan, What};
+use crate::plan::{Gate, Plan, Step, What};
 use crate::site::Answers;
 use std::time::Duration;
 
@@ -78,10 +78,19 @@ impl Prompter for Scripted<'_> {
     }
 }
 
-/// What nobody would answer: gates and manual steps by id, before anything has run.
-pub fn missing(plan: &Plan, answers: &Answers, yes: bool) -> Vec<String> {
+/// What nobody would answer: gates and manual steps by id, before anything has run. A gate whose commands changed since
+/// its answer was written has none. `left`: which steps are still to be taken.
+pub fn missing(plan: &Plan, answers: &Answers, yes: bool, left: impl Fn(&Step) -> bool) -> Vec<String> {
     let mut out = Vec::new();
-    for stage in &plan.stages {
+    for stage in plan.stages.iter().filter(|s| s.steps.iter().any(&left)) {
+        let known = answers.digests.iter().find(|(id, _)| id.value == stage.id);
+        if let Some((_, digest)) = known
+            && stage.gate != Gate::Open
+            && digest.value != stage.digest
+        {
+            out.push(format!("gate   {}  (its commands have changed since the answers were written)", stage.id));
+            continue;
+        }
         let answered = answers.gates.iter().any(|(id, _)| id.value == stage.id);
         match &stage.gate {
             Gate::Open => {}
@@ -90,7 +99,7 @@ pub fn missing(plan: &Plan, answers: &Answers, yes: bool) -> Vec<String> {
             Gate::Ask => out.push(format!("gate   {}", stage.id)),
             Gate::Type(word) => out.push(format!("gate   {}  (type `{word}`; --yes never answers it)", stage.id)),
         }
-        for step in &stage.steps {
+        for step in stage.steps.iter().filter(|s| left(s)) {
             let needs = match &step.what {
                 What::Manual(m) => m.done.is_none(),
                 What::Change(c) => c.tty && c.done.is_none(),

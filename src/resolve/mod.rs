@@ -5,6 +5,7 @@
 //!
 //! Invariant: a Plan is only given when there is no problem; every problem has a place in the file it stands in.
 
+mod functions;
 pub mod inputs;
 pub mod names;
 mod scope;
@@ -109,6 +110,7 @@ impl Resolver<'_> {
     }
 
     fn plan(&mut self) -> Option<Plan> {
+        self.functions();
         self.inputs();
         self.nodes();
         let procedure = self.req.procedure.clone();
@@ -199,7 +201,7 @@ impl Resolver<'_> {
             here: self.req.here.clone(),
             nodes: self.world.nodes.clone(),
             env: self.pb.env.iter().map(|(k, v)| (k.value.clone(), v.as_str().into())).collect(),
-            functions: self.pb.functions.iter().map(|(k, v)| (k.value.clone(), v.as_str().into())).collect(),
+            functions: Vec::new(),
             inputs: self.input_values(),
             secrets: self.secrets(),
             captures: std::mem::take(&mut self.out.captures),
@@ -212,8 +214,29 @@ impl Resolver<'_> {
             addresses: std::mem::take(&mut self.out.addresses),
             digest: String::new(),
         };
+        plan.functions = self.functions_of(&plan);
         plan.digest = plan_digest(&plan);
         Some(plan)
+    }
+
+    fn functions(&mut self) {
+        let functions = functions::Functions::new(self.pb);
+        let pb = self.pb;
+        for (name, _) in pb.functions.iter().filter(|(n, _)| functions.library.has(&n.value)) {
+            let hint = format!("its steps call it; choose another name, such as `my_{}`", name.value);
+            self.problem(&name.span, format!("the catalogue has a function `{}` of its own", name.value)).hint =
+                Some(hint);
+        }
+        self.world.functions = functions.into();
+    }
+
+    /// Those that some command calls: the catalogue's, then the playbook's.
+    fn functions_of(&self, plan: &Plan) -> Vec<(String, Value)> {
+        let mut used: std::collections::HashSet<&str> = Default::default();
+        plan.for_commands(|c| used.extend(c.functions.iter().map(String::as_str)));
+        let library = self.world.functions.library.functions().iter().map(|f| (f.name, f.body));
+        let own = self.pb.functions.iter().map(|(n, body)| (n.as_str(), body.as_str()));
+        library.chain(own).filter(|(n, _)| used.contains(n)).map(|(n, body)| (n.into(), body.into())).collect()
     }
 
     /// The nodes of a group, in site order; no groups: all nodes.

@@ -6,9 +6,11 @@
 use crate::catalog::{self, Text, Texts};
 use crate::plan::Node;
 use crate::problem::did_you_mean;
+use crate::resolve::functions::Functions;
 use crate::shell::{Part, StdinPart, Value, Want, Word};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// What a name stands for.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +50,8 @@ pub struct World {
     pub captures: BTreeMap<String, (String, bool)>,
     /// Roles: name → the step that finds it.
     pub roles: BTreeMap<String, String>,
+    /// What texts may call.
+    pub functions: Rc<Functions>,
 }
 
 /// One place's view of the world.

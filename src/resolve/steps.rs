@@ -33,21 +33,10 @@ pub(super) fn place(on: &On) -> Place {
 
 /// A playbook's own script with its values bound.
 fn script(text: &str, scope: &Scope, pb: &Playbook) -> Result<Command, (String, Option<String>)> {
-    let mut functions: Vec<String> = Vec::new();
-    let mut scans = vec![names::scan(text)];
-    let mut i = 0;
-    while i < scans.len() {
-        for (name, body) in &pb.functions {
-            if scans[i].words.contains(&name.value) && !functions.contains(&name.value) {
-                functions.push(name.value.clone());
-                scans.push(names::scan(body));
-            }
-        }
-        i += 1;
-    }
-    // In order of definition, whatever order they were met in.
-    let functions: Vec<String> =
-        pb.functions.iter().map(|(n, _)| n.value.clone()).filter(|n| functions.contains(n)).collect();
+    let mine = names::scan(text);
+    let functions = scope.world.functions.own(&mine.words);
+    let scans: Vec<&names::Scan> = std::iter::once(&mine).chain(functions.iter().map(|f| &f.scan)).collect();
+    let functions = functions.iter().map(|f| f.name.clone()).collect();
     let mut command = Command { functions, ..Command::new(text.trim_matches('\n')) };
     for name in scans.iter().flat_map(|s| &s.used) {
         if command.binds.iter().any(|(n, _)| n == name) || command.wants.iter().any(|w| w.var == *name) {
@@ -87,16 +76,15 @@ fn script(text: &str, scope: &Scope, pb: &Playbook) -> Result<Command, (String, 
     Ok(command)
 }
 
-fn catalogue_command(text: Value, scope: &Scope) -> Command {
-    let mut command = Command { wants: scope.take_wants(), ..Command::new(text) };
-    if contains(&command.text.0, b"$before") || contains(&command.text.0, b"${before") {
-        command.wants.push(Want { var: BEFORE.into(), key: BEFORE.into(), from: String::new() });
+/// A text of the catalogue, with the functions it calls and those of the values that stand in it.
+fn catalogue_command(text: Value, wants: &[Want], scope: &Scope) -> Command {
+    let seen = names::scan(&text.lossy());
+    let functions = scope.world.functions.library.called(&seen.words).iter().map(|f| f.name.to_string()).collect();
+    let mut wants: Vec<Want> = wants.iter().filter(|w| seen.used.contains(&w.var)).cloned().collect();
+    if seen.used.iter().any(|n| n == BEFORE) {
+        wants.push(Want { var: BEFORE.into(), key: BEFORE.into(), from: String::new() });
     }
-    command
-}
-
-fn contains(hay: &[u8], needle: &[u8]) -> bool {
-    hay.windows(needle.len()).any(|w| w == needle)
+    Command { functions, wants, ..Command::new(text) }
 }
 
 pub(super) fn look(def: &At<LookDef>, scope: &Scope, pb: &Playbook) -> Made<Look> {
@@ -114,7 +102,7 @@ pub(super) fn look(def: &At<LookDef>, scope: &Scope, pb: &Playbook) -> Made<Look
         }
         op => {
             let text = op.look(scope).map_err(|why| (format!("`{kind}`: {why}"), None))?;
-            let command = catalogue_command(text, scope);
+            let command = catalogue_command(text, &scope.take_wants(), scope);
             Ok((Look { command, not: def.not, reading: Reading::Catalog, kind }, Vec::new()))
         }
     }
@@ -597,13 +585,7 @@ impl Resolver<'_> {
         self.out.paths.extend(recipe.paths.iter().filter_map(Word::known));
         self.out.addresses.extend(recipe.addresses.iter().filter_map(Word::known));
         let wants = scope.take_wants();
-        let command = |text: Value| {
-            let mut c = catalogue_command(text, scope);
-            let used = |w: &Want| contains(&c.text.0, format!("${{{}}}", w.var).as_bytes());
-            let mine: Vec<Want> = wants.iter().filter(|w| used(w)).cloned().collect();
-            c.wants.extend(mine);
-            c
-        };
+        let command = |text: Value| catalogue_command(text, &wants, scope);
         let as_look =
             |text: Value| Look { command: command(text), not: false, reading: Reading::Catalog, kind: kind.clone() };
         let default_exclusive = matches!(kind.as_str(), "ip-add" | "mount" | "resource");
@@ -643,7 +625,7 @@ impl Resolver<'_> {
                     Action::Sh(text) => script(text, scope, pb).map(|c| (c, vec![(text.clone(), action.span.clone())])),
                     op => op
                         .recipe(scope)
-                        .map(|r| (catalogue_command(r.run, scope), Vec::new()))
+                        .map(|r| (catalogue_command(r.run, &scope.take_wants(), scope), Vec::new()))
                         .map_err(|why| (format!("`{}`: {why}", op.word()), None)),
                 };
                 return self.took(made, &action.span).map(|c| Some(Undo::Run(c)));

@@ -10,10 +10,12 @@
 
 use super::escape::{block, columns, cut, line as harmless};
 use super::script::{State, place, proofs, source, stage_note, stage_text, state, title};
-use super::text::{ago, beside, count, duration, fold_titles, hang, wrap_command};
+use super::text::{ago, beside, count, duration, fold_titles, hang};
+use super::wrap::{dedent, wrap_command};
 use super::{Looks, Marks, Style, plain};
 use crate::event::{Proven, Purpose};
 use crate::plan::{Answer, Plan, Stage, Step, Undo, What};
+use crate::shell::{Command, quote};
 use std::time::Duration;
 
 /// Lines a gate may take before `v` is asked for.
@@ -193,18 +195,41 @@ impl Drawer {
         let mut out = beside(&format!("  {} {}", m.change, title(&step.title, Some(looks))), &right, self.width);
         match &step.what {
             What::Change(c) => {
-                let text = source(&c.run);
-                let all = wrap_command(&block(&text), self.width.saturating_sub(6));
-                let kept = all.len().min(2);
-                for (i, l) in all.iter().take(kept).enumerate() {
-                    let more = if i + 1 == kept && all.len() > kept { format!(" {}", m.more) } else { String::new() };
-                    out.push(format!("      {l}{more}"));
-                }
+                out.extend(self.command(&c.run, Some(looks), 6, 3));
             }
             What::Manual(man) => {
                 out.extend(hang(&format!("      by hand: {}", title(&man.text, Some(looks))), self.width));
             }
             What::Check(_) => {}
+        }
+        out
+    }
+
+    /// The command first, then in one line the values it has. In short, what only guards it is left to `v`.
+    fn command(&self, command: &Command, looks: Option<&Looks>, indent: usize, most: usize) -> Vec<String> {
+        let more = self.marks().more;
+        let pad = " ".repeat(indent);
+        let width = self.width.saturating_sub(indent);
+        let text = dedent(&command.text.lossy());
+        let guards = |l: &&str| most < usize::MAX && l.starts_with("fits ");
+        let text = text.lines().filter(|l| !guards(l)).collect::<Vec<_>>().join("\n");
+        let all = wrap_command(&block(&text), width);
+        let mut out: Vec<String> = all.iter().take(most).map(|l| format!("{pad}{l}")).collect();
+        if all.len() > most {
+            let last = out.pop().unwrap_or_default();
+            out.push(format!("{} {more}", last.trim_end_matches(" \\")));
+        }
+        let known = command.wants.iter().filter_map(|w| Some((&w.var, looks?.values.get(&w.key)?)));
+        let with: Vec<String> = command
+            .binds
+            .iter()
+            .map(|(name, value)| (name, value))
+            .chain(known)
+            .map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(&quote(&value.0))))
+            .collect();
+        if !with.is_empty() {
+            let text = format!("with {}", with.join(" "));
+            out.push(format!("{pad}{}", cut(&harmless(&text), width, more)));
         }
         out
     }
@@ -256,11 +281,7 @@ impl Drawer {
             out.extend(hang(&format!("    {}", harmless(f.why)), self.width));
         }
         if let What::Change(c) = &f.step.what {
-            let all = wrap_command(&block(&source(&c.run)), self.width.saturating_sub(4));
-            for (i, l) in all.iter().take(3).enumerate() {
-                let more = if i == 2 && all.len() > 3 { format!(" {}", m.more) } else { String::new() };
-                out.push(format!("    {l}{more}"));
-            }
+            out.extend(self.command(&c.run, None, 4, 3));
         }
         out.extend(self.output(f.output, 4));
         out.extend(self.changed(f.changed));
@@ -313,9 +334,7 @@ impl Drawer {
             };
             match undo {
                 Undo::Run(c) => {
-                    let text = source(c);
-                    let all = wrap_command(&block(&text), self.width.saturating_sub(6));
-                    out.extend(all.iter().map(|l| format!("      {l}")));
+                    out.extend(self.command(c, None, 6, usize::MAX));
                     if c.wants.iter().any(|w| w.key == crate::shell::BEFORE) {
                         let text = "      ($before: what the look printed before the change)";
                         out.extend(hang(text, self.width));
@@ -406,9 +425,7 @@ impl Drawer {
             What::Change(c) => c,
             _ => return out,
         };
-        out.extend(
-            wrap_command(&block(&source(&c.run)), self.width.saturating_sub(4)).iter().map(|l| format!("    {l}")),
-        );
+        out.extend(self.command(&c.run, looks, 4, usize::MAX));
         if let Some(s) = looks.and_then(|l| l.one(&step.instance, Purpose::After)) {
             out.push(format!("  Looked at afterwards: {}.", plain::answer(s.looked.answer)));
         }

@@ -21,6 +21,7 @@ pub mod script_md;
 pub mod script_sh;
 pub mod term;
 pub mod text;
+pub mod wrap;
 
 use crate::event::{Looked, Proven, Purpose, Record};
 use crate::shell::Value;

@@ -7,14 +7,15 @@
 //! as `$name` with the step that will tell. (Where a script has a quoted text of several lines, the indent of the other
 //! formats stands inside the quotes: they are for the eye, `sh` is for pasting.)
 
-use super::escape::{block, line as harmless};
-use super::text::{beside, count, duration, fold_titles, hang, wrap, wrap_command};
+use super::escape::{block, columns, line as harmless};
+use super::text::{beside, count, duration, fold_titles, hang, wrap};
+use super::wrap::{dedent, wrap_command};
 use super::{Ink, Looks, Marks, Style, plain};
+use crate::catalog::Library;
 use crate::event::{Proven, Purpose};
 use crate::plan::{Answer, Check, Gate, Look, OnFailure, Place, Plan, Proof, Stage, Step, TrueOn, Undo, What};
 use crate::shell::{BEFORE, Command, StdinPart, Word, quote};
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// `--format`.
@@ -334,40 +335,6 @@ pub(super) fn notes(step: &Step) -> String {
     out.join(", ")
 }
 
-/// The functions of the playbook that some command of the plan uses, in order of definition.
-pub(super) fn functions_used(plan: &Plan) -> BTreeSet<&str> {
-    let mut used = BTreeSet::new();
-    for_commands(plan, |c| used.extend(c.functions.iter().map(String::as_str)));
-    used
-}
-
-/// Every command of the plan.
-pub(super) fn for_commands<'a>(plan: &'a Plan, mut each: impl FnMut(&'a Command)) {
-    let proofs = plan.proof.iter().chain(&plan.closing).flat_map(|p| &p.steps);
-    for stage in &plan.stages {
-        stage.when.iter().for_each(|l| each(&l.command));
-    }
-    for step in plan.steps().chain(proofs) {
-        step.when.iter().for_each(|l| each(&l.command));
-        match &step.what {
-            What::Check(c) => c.looks.iter().for_each(|(_, l)| each(&l.command)),
-            What::Change(c) => {
-                c.done.iter().chain(&c.verify).for_each(|l| each(&l.command));
-                each(&c.run);
-                if let Undo::Run(u) = &c.undo {
-                    each(u);
-                }
-            }
-            What::Manual(m) => {
-                m.done.iter().chain(&m.verify).for_each(|l| each(&l.command));
-                if let Undo::Run(u) = &m.undo {
-                    each(u);
-                }
-            }
-        }
-    }
-}
-
 /// One stage in full, as a dry run prints it: what `v` shows at a gate.
 pub fn stage_text(plan: &Plan, stage: &Stage, looks: &Looks, style: &Style) -> String {
     let mut text = Text::new(plan, Some(looks), style);
@@ -408,6 +375,7 @@ impl<'a> Text<'a> {
             self.beside(left, &format!("proof {} {}", self.marks.dot, closing.node), Ink::Strong);
             self.steps(&closing.steps, &[closing.node.clone()], true);
         }
+        self.functions();
         self.foot();
         self.out
     }
@@ -455,35 +423,63 @@ impl<'a> Text<'a> {
         if self.style.verbose > 0 && !plan.about.is_empty() {
             self.prose(0, &plan.about);
         }
-        for (i, s) in plan.secrets.iter().enumerate() {
-            let argv = s.argv.as_ref().map(|a| format!("from `{}`", a.join(" "))).unwrap_or("asked for".to_string());
-            self.entry(if i == 0 { "Before pasting:" } else { "" }, &s.name, &format!("secret, {argv}"));
-        }
+        let from = |argv: &Option<Vec<String>>| argv.as_ref().map_or("asked for".into(), |a| format!("from `{}`", a.join(" ")));
+        self.table("Before pasting:", plan.secrets.iter().map(|s| (s.name.as_str(), format!("secret, {}", from(&s.argv)))));
         let looks = self.looks;
         let unknown = plan.captures.iter().filter(|(k, _)| looks.is_none_or(|l| !l.values.contains_key(k)));
-        for (i, (key, from)) in unknown.enumerate() {
-            self.entry(if i == 0 { "Not known yet:" } else { "" }, key, &format!("from {from}"));
-        }
+        self.table("Not known yet:", unknown.map(|(key, from)| (key.as_str(), format!("from {from}"))));
         if !plan.env.is_empty() {
             let all: Vec<String> = plan.env.iter().map(|(k, v)| assignment(k, &v.0)).collect();
             self.command("env", &all.join(" "), "", 0);
         }
-        let used = functions_used(plan);
-        for (name, body) in plan.functions.iter().filter(|(n, _)| used.contains(n.as_str())) {
+        let library = Library::read();
+        let (theirs, own): (Vec<_>, Vec<_>) = plan.functions.iter().partition(|(name, _)| library.has(name));
+        for (name, body) in own {
             let text = format!("{name}() {{\n{}\n}}", body.lossy().trim_matches('\n'));
             self.command("where", &text, "", 0);
         }
+        if !theirs.is_empty() {
+            let n = count(theirs.len(), "function", "functions");
+            self.prose(0, &format!("Commands call {n} of hawiz; their text is at the end."));
+        }
     }
 
-    fn entry(&mut self, label: &str, name: &str, text: &str) {
-        let left = format!("{label:<17}{:<16} {}", harmless(name), harmless(text));
-        if super::escape::columns(&left) <= self.style.width {
-            return self.line(&left);
+    /// The catalogue's functions: at the left edge and after all else, for they are long and seldom read.
+    fn functions(&mut self) {
+        let library = Library::read();
+        let theirs: Vec<_> = self.plan.functions.iter().filter(|(name, _)| library.has(name)).collect();
+        if theirs.is_empty() {
+            return;
         }
-        if !label.is_empty() {
-            self.line(label);
+        self.line("");
+        self.beside("Functions that the commands call", "of hawiz", Ink::Strong);
+        for (name, body) in theirs {
+            let text = format!("{name}() {{\n{}\n}}", body.lossy());
+            wrap_command(&block(&text), self.style.width).iter().for_each(|l| self.line(l));
         }
-        hang(&format!("  {} {}", harmless(name), harmless(text)), self.style.width).iter().for_each(|l| self.line(l));
+    }
+
+    /// Names and what is said of them, in two columns that line up.
+    fn table<'b>(&mut self, label: &str, rows: impl Iterator<Item = (&'b str, String)>) {
+        let rows: Vec<(String, String)> = rows.map(|(n, text)| (harmless(n).into_owned(), text)).collect();
+        if rows.is_empty() {
+            return;
+        }
+        self.line(label);
+        let most = self.style.width / 3;
+        let wide = rows.iter().map(|(n, _)| columns(n)).filter(|n| *n <= most).max().unwrap_or(0);
+        for (name, text) in &rows {
+            let mut lines = wrap(&harmless(text), self.style.width.saturating_sub(wide + 4));
+            let mut name = name.as_str();
+            if columns(name) > wide {
+                self.line(&format!("  {name}"));
+                name = "";
+            }
+            for l in lines.drain(..) {
+                self.line(&format!("  {name}{}  {l}", " ".repeat(wide.saturating_sub(columns(name)))));
+                name = "";
+            }
+        }
     }
 
     fn proof(&mut self) {
@@ -530,7 +526,7 @@ impl<'a> Text<'a> {
         }
         if let Some(when) = &stage.when {
             let now = self.looks.and_then(|l| l.one(&stage.id, Purpose::When)).map(|s| s.looked.answer);
-            self.command("when", &when.shown(), &now_is(now), 2);
+            self.command("when", &source(&when.command), &noted(when, &now_is(now)), 2);
         }
         if stage_skipped(stage, self.looks) {
             return self.line(&format!("  {} the whole stage is skipped: its `when` is false", self.marks.dot));
@@ -630,7 +626,7 @@ impl<'a> Text<'a> {
         match &step.what {
             What::Check(c) => {
                 for (i, (p, look)) in c.looks.iter().enumerate() {
-                    let same = i > 0 && c.looks[i - 1].1.shown() == look.shown();
+                    let same = i > 0 && c.looks[i - 1].1.command.source() == look.command.source();
                     if c.looks.len() > 1 {
                         let on = format!("on {}", harmless(&place(p, self.looks)));
                         let node = node_of(p).unwrap_or_default().to_string();
@@ -641,7 +637,7 @@ impl<'a> Text<'a> {
                         self.beside(&format!("    {on}"), &now_is(now), Ink::Dim);
                     }
                     if !same {
-                        self.command("check", &look.shown(), "", 4);
+                        self.command("check", &source(&look.command), &noted(look, ""), 4);
                         self.reads(&look.command);
                     }
                 }
@@ -660,7 +656,8 @@ impl<'a> Text<'a> {
                     self.labelled("exits", &format!("{} are no failure", all.join(", ")));
                 }
                 for v in &c.verify {
-                    self.command("verify", &v.shown(), &format!("up to {}", duration(step.within)), 4);
+                    let right = noted(v, &format!("up to {}", duration(step.within)));
+                    self.command("verify", &source(&v.command), &right, 4);
                     self.reads(&v.command);
                 }
                 self.undo(&c.undo);
@@ -671,7 +668,8 @@ impl<'a> Text<'a> {
                 }
                 self.labelled("do", &title(&m.text, self.looks));
                 if let Some(v) = &m.verify {
-                    self.command("verify", &v.shown(), &format!("up to {}", duration(step.within)), 4);
+                    let right = noted(v, &format!("up to {}", duration(step.within)));
+                    self.command("verify", &source(&v.command), &right, 4);
                 }
                 self.undo(&m.undo);
             }
@@ -702,7 +700,7 @@ impl<'a> Text<'a> {
             None if self.looks.is_some() => "now: can't tell yet".to_string(),
             now => now_is(now),
         };
-        self.command(label, &look.shown(), &right, 4);
+        self.command(label, &source(&look.command), &noted(look, &right), 4);
         self.reads(&look.command);
     }
 
@@ -754,7 +752,7 @@ impl<'a> Text<'a> {
         for (i, l) in lines.iter().enumerate() {
             let label = if i == 0 { label } else { "" };
             let left = format!("{pad}{label:<LABEL$}{l}");
-            let used = super::escape::columns(&left);
+            let used = columns(&left);
             if i < last || right.is_empty() {
                 self.line(&left);
             } else if used + 2 + right.len() <= width {
@@ -837,20 +835,20 @@ fn now_is(answer: Option<Answer>) -> String {
     answer.map(|a| format!("now: {}", plain::answer(a))).unwrap_or_default()
 }
 
+/// The text with its plan-time values at the head, for the eye: without the indent that a script has in its playbook.
 pub(super) fn source(command: &Command) -> String {
-    String::from_utf8_lossy(&command.source()).into_owned()
+    let bare = Command { text: dedent(&command.text.lossy()).into(), ..command.clone() };
+    String::from_utf8_lossy(&bare.source()).into_owned()
+}
+
+/// A look's note: what is wanted of it where that is not a plain yes, and how it stands.
+fn noted(look: &Look, now: &str) -> String {
+    let parts = [if look.not { "must be false" } else { "" }, now];
+    parts.into_iter().filter(|p| !p.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
 /// `PATH` is put in front of the node's own; the rest is exported as it is.
 pub(super) fn assignment(name: &str, value: &[u8]) -> String {
     let value = String::from_utf8_lossy(&quote(value)).into_owned();
     if name == "PATH" { format!("PATH={value}:\"$PATH\"") } else { format!("{name}={value}") }
-}
-
-impl Look {
-    /// The look's text; its opposite says so.
-    pub(super) fn shown(&self) -> String {
-        let text = source(&self.command);
-        if self.not { format!("{}   # must be false", text.trim_end()) } else { text }
-    }
 }

@@ -6,7 +6,7 @@
 use super::Looks;
 use super::escape::{block, line as harmless};
 use super::script::{
-    assignment, functions_used, node_of, notes, place, places, proofs, source, stage_note, stage_skipped, stdin, title,
+    assignment, node_of, notes, place, places, proofs, source, stage_note, stage_skipped, stdin, title,
 };
 use super::text::duration;
 use crate::event::Purpose;
@@ -34,14 +34,13 @@ pub fn render(plan: &Plan, looks: Option<&Looks>) -> String {
     for (key, from) in &plan.captures {
         md.line(&format!("- `${key}`: from {} ____________________", harmless(from)));
     }
-    let used = functions_used(plan);
     let mut head: Vec<String> = plan.env.iter().map(|(k, v)| format!("{}; export {k}", assignment(k, &v.0))).collect();
-    for (name, body) in plan.functions.iter().filter(|(n, _)| used.contains(n.as_str())) {
+    for (name, body) in &plan.functions {
         head.push(format!("{name}() {{\n{}\n}}", body.lossy().trim_matches('\n')));
     }
     if !head.is_empty() {
         md.line("");
-        md.line("First, in every shell that is used:");
+        md.line("First, in every shell that is used (start it with `sh`; what refuses may end it):");
         md.fence(&head.join("\n"), "");
     }
     for proof in proofs(plan) {

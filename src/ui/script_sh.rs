@@ -205,7 +205,12 @@ impl Sh<'_> {
             self.bytes(WORDS.as_bytes());
         }
         let mut used: BTreeSet<&str> = BTreeSet::new();
-        part.items.iter().for_each(|i| for_commands(i, |c| used.extend(c.functions.iter().map(String::as_str))));
+        for item in &part.items {
+            match item {
+                Item::Step(step) => step.for_commands(|c| used.extend(c.functions.iter().map(String::as_str))),
+                item => for_commands(item, |c| used.extend(c.functions.iter().map(String::as_str))),
+            }
+        }
         for (name, body) in plan.functions.iter().filter(|(n, _)| used.contains(n.as_str())) {
             self.line(&format!("{name}() {{"));
             self.bytes(&body.0);

@@ -1,8 +1,7 @@
 //! Laying text out: wrapping, right-hand notes, folding of loops, durations in words.
 //!
 //! Why it exists: every view breaks lines by the same rules, so that a command looks the same in a dry run, at a gate
-//! and in a report. Invariant: a command is broken only at a space outside quotes, and in a way a shell reads as the
-//! same command (` \` at the end, or after `&&`, `||`, `|`, `;`).
+//! and in a report. (Commands are broken by [`super::wrap`].)
 
 use super::escape::columns;
 use std::time::Duration;
@@ -61,99 +60,6 @@ pub fn hang(text: &str, width: usize) -> Vec<String> {
     let mut out = vec![format!("{pad}{}", lines.next().unwrap_or_default())];
     out.extend(lines.map(|l| format!("{pad}  {l}")));
     out
-}
-
-/// A command's lines, broken where a shell does not mind; continuation lines are indented by two.
-/// Comments, and texts with a here-document, are left as they are.
-pub fn wrap_command(text: &str, width: usize) -> Vec<String> {
-    let width = width.max(16);
-    let text = text.trim_end_matches('\n');
-    let mut out = Vec::new();
-    let here = text.contains("<<");
-    let mut quote = Quote::None;
-    for line in text.lines() {
-        if columns(line) <= width || here {
-            quote = scan(line, quote, |_, _| {});
-            out.push(line.to_string());
-            continue;
-        }
-        // Where the line may be broken: byte of the space, and whether an operator stands before it.
-        let mut spots: Vec<(usize, bool)> = Vec::new();
-        let mut comment = None;
-        quote = scan(line, quote, |at, what| match what {
-            Spot::Space => {
-                let before = line[..at].trim_end();
-                let ends = ["&&", "||", "|", ";"].iter().any(|op| before.ends_with(op));
-                if !before.is_empty() {
-                    spots.push((at, ends));
-                }
-            }
-            Spot::Comment => comment = comment.or(Some(at)),
-        });
-        let stop = comment.unwrap_or(line.len());
-        let lead = line.len() - line.trim_start().len();
-        let mut from = 0;
-        let mut first = true;
-        loop {
-            let indent = if first { 0 } else { lead + 2 };
-            if indent + columns(&line[from..]) <= width {
-                out.push(format!("{}{}", " ".repeat(indent), &line[from..]));
-                break;
-            }
-            // An operator in the second half of the line is the better place; else as far right as it goes.
-            let fits = |(at, ends): &&(usize, bool)| {
-                *at > from && *at <= stop && indent + columns(&line[from..*at]) + if *ends { 0 } else { 2 } <= width
-            };
-            let last = spots.iter().rev().find(fits);
-            let operator =
-                spots.iter().rev().find(|s| s.1 && fits(s) && indent + columns(&line[from..s.0]) > width / 2);
-            let next = || spots.iter().find(|(at, _)| *at > from && *at <= stop);
-            let Some(&(at, ends)) = operator.or(last).or_else(next) else {
-                out.push(format!("{}{}", " ".repeat(indent), &line[from..]));
-                break;
-            };
-            let end = line[from..at].trim_end();
-            out.push(format!("{}{end}{}", " ".repeat(indent), if ends { "" } else { " \\" }));
-            from = at + line[at..].len() - line[at..].trim_start().len();
-            first = false;
-        }
-    }
-    out
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Quote {
-    None,
-    Single,
-    Double,
-}
-enum Spot {
-    Space,
-    Comment,
-}
-
-/// Walks a line of shell, telling the spaces outside quotes and the start of a comment; gives the state at its end.
-fn scan(line: &str, mut quote: Quote, mut spot: impl FnMut(usize, Spot)) -> Quote {
-    let bytes = line.as_bytes();
-    let mut i = 0;
-    while i < bytes.len() {
-        match (quote, bytes[i]) {
-            (Quote::Single, b'\'') | (Quote::Double, b'"') => quote = Quote::None,
-            (Quote::Single, _) => {}
-            (_, b'\\') => i += 1,
-            (Quote::Double, _) => {}
-            (Quote::None, b'\'') => quote = Quote::Single,
-            (Quote::None, b'"') => quote = Quote::Double,
-            (Quote::None, b'#') if i == 0 || bytes[i - 1] == b' ' => {
-                spot(i, Spot::Comment);
-                return quote;
-            }
-            (Quote::None, b' ') if i > 0 && bytes[i - 1] != b' ' => spot(i, Spot::Space),
-            _ => {}
-        }
-        i += 1;
-    }
-    quote
 }
 
 /// Titles of a loop's instances as one: what they share once, what differs as a list.
@@ -215,32 +121,6 @@ pub fn count(n: usize, one: &str, many: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn commands_break_at_spaces_outside_quotes_only() {
-        let text = "printf 'action=off ip=node1-bmc username=admin password=%s' \"$bmc_password\" | fence_ipmilan";
-        assert_eq!(
-            wrap_command(text, 64),
-            ["printf 'action=off ip=node1-bmc username=admin password=%s' \\", "  \"$bmc_password\" | fence_ipmilan"]
-        );
-        let text = "ip addr add 10.5.106.7/8 brd + dev eth0 label eth0:0 && arping -q -U -c 3 -I eth0 10.5.106.7";
-        assert_eq!(
-            wrap_command(text, 60),
-            ["ip addr add 10.5.106.7/8 brd + dev eth0 label eth0:0 &&", "  arping -q -U -c 3 -I eth0 10.5.106.7"]
-        );
-        let long = "echo 'a word that is much longer than the line and cannot be broken'";
-        assert_eq!(
-            wrap_command(long, 20),
-            ["echo \\", "  'a word that is much longer than the line and cannot be broken'"]
-        );
-        let comment = "true # a comment that is longer than the line is left as it is, for it does not continue";
-        assert_eq!(
-            wrap_command(comment, 20),
-            ["true \\", "  # a comment that is longer than the line is left as it is, for it does not continue"]
-                .map(String::from)
-                .to_vec()
-        );
-    }
 
     #[test]
     fn titles_of_a_loop_fold_into_one() {

@@ -41,7 +41,11 @@ impl Screen {
                 _ if begun.starts_with('[') => ('@'..='~').contains(&c),
                 _ => true,
             };
-            if over { self.escape(&begun) } else { self.begun = Some(begun) }
+            if over {
+                self.escape(&begun)
+            } else {
+                self.begun = Some(begun)
+            }
             return;
         }
         match c {
@@ -91,7 +95,8 @@ impl Screen {
         }
     }
     pub fn text(&self) -> String {
-        let lines: Vec<String> = self.lines.iter().map(|l| l.iter().collect::<String>().trim_end().to_string()).collect();
+        let lines: Vec<String> =
+            self.lines.iter().map(|l| l.iter().collect::<String>().trim_end().to_string()).collect();
         lines.join("\n").trim_end().to_string()
     }
 }

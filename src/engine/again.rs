@@ -1,0 +1,96 @@
+//! What a resumed run owes to its earlier sittings.
+//!
+//! Why it exists: a run that was interrupted meets a world that went on without it. Invariants: nothing that was finished
+//! is done again unless it was looked at and is no longer so; nothing that was learnt is learnt anew; what differs is said
+//! before the first change. The decision is by instance and by what the journal holds, never by position or title.
+
+use super::{Engine, Go, Halt};
+use crate::event::{Event, Outcome, Purpose};
+use crate::plan::{Answer, Check, Look, OnFailure, Step, What};
+use std::time::Duration;
+
+impl Engine<'_> {
+    /// Whether a step's turn is over for good. `at`: its place in the plan.
+    pub(super) fn settled(&self, at: usize, step: &Step) -> bool {
+        if self.redo.contains(&step.instance) {
+            return false;
+        }
+        match (self.history.outcome(&step.instance), step.changes()) {
+            (None, _) => false,
+            // A guard was passed for the changes behind it: theirs to make false. A later one guards what is to come.
+            (Some(_), false) => self.earlier.is_some_and(|last| at < last),
+            (Some(Outcome::Done | Outcome::Already | Outcome::Skipped(_)), true) => true,
+            // The run went on without it.
+            (Some(Outcome::Failed(_)), true) => step.on_failure == OnFailure::Continue,
+            (Some(_), true) => false,
+        }
+    }
+
+    /// A change of this stage was tried, or its gate answered: then the journal decides about its condition.
+    pub(super) fn begun(&self, n: usize) -> bool {
+        let stage = &self.plan.stages[n];
+        self.history.gates.contains_key(&stage.id)
+            || stage.steps.iter().any(|s| self.history.steps.get(&s.instance).is_some_and(|s| !s.intents.is_empty()))
+    }
+
+    /// A later stage was begun.
+    pub(super) fn went_past(&self, n: usize) -> bool {
+        (n + 1..self.plan.stages.len()).any(|later| self.begun(later))
+    }
+
+    /// Before the first change of a resumed run all that was finished is looked at again, and what differs is said.
+    pub(super) fn still_so(&mut self) -> Go {
+        let plan = self.plan;
+        for (at, step) in plan.steps().enumerate() {
+            let Some(outcome) = self.history.outcome(&step.instance).cloned() else { continue };
+            let looks: Vec<(&Look, Purpose)> = match (&step.what, outcome) {
+                (What::Change(c), Outcome::Done) => {
+                    c.done.iter().map(|l| (l, Purpose::After)).chain(c.verify.iter().map(|l| (l, Purpose::Verify))).collect()
+                }
+                (What::Change(c), Outcome::Already) => c.done.iter().map(|l| (l, Purpose::Before)).collect(),
+                (What::Manual(m), Outcome::Done) => {
+                    m.done.iter().map(|l| (l, Purpose::After)).chain(m.verify.iter().map(|l| (l, Purpose::Verify))).collect()
+                }
+                (What::Manual(m), Outcome::Already) => m.done.iter().map(|l| (l, Purpose::Before)).collect(),
+                (What::Check(c), Outcome::Passed) if self.settled(at, step) => {
+                    self.still_true(step, c)?;
+                    continue;
+                }
+                _ => continue,
+            };
+            let Some(node) = self.node_of(&step.place) else { continue };
+            for (look, purpose) in looks {
+                let seen = self.look_until(step, &node, look, purpose, Duration::ZERO)?;
+                let title = self.title(step);
+                match seen.answer {
+                    Answer::Yes => {}
+                    Answer::No => {
+                        let why = format!("`{title}` was so on {node}, but is no longer: {}", seen.shown());
+                        self.record(Event::Noted { text: why.clone() })?;
+                        // Its turn comes again behind its stage's gate; that needs somebody who saw this.
+                        if !self.prompter.person() {
+                            return Err(Halt::Stopped(why));
+                        }
+                        self.redo.insert(step.instance.clone());
+                        break;
+                    }
+                    _ => {
+                        let why = format!("cannot tell whether `{title}` is still so on {node}: {}", seen.shown());
+                        return Err(Halt::Stopped(why));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A guard of changes that were made since: they may have made it false, so it is only said.
+    fn still_true(&mut self, step: &Step, check: &Check) -> Go {
+        let seen = self.looks(step, check)?;
+        if let Some(why) = super::check::why_not(check, &seen) {
+            let text = format!("`{}` was true before this run's changes; now: {why}", self.title(step));
+            self.record(Event::Noted { text })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+//! The nodes of a run: greeted, told apart, locked, given back.
+//!
+//! Why it exists: before anything is changed it must be certain which machines these are, and that no other run works on
+//! them. Invariants: one machine has one name; locks are asked for in one order by all runs; a lock is kept as long as
+//! something of this run may still be running.
+
+use super::{Engine, Go, Halt};
+use crate::event::{Event, Verdict};
+use crate::plan::{Place, TrueOn, What};
+use crate::reach::{Greeting, Locked};
+use std::collections::BTreeMap;
+
+impl Engine<'_> {
+    /// Greets every node that a step of this plan may run on.
+    pub(super) fn greet_all(&mut self) -> Go {
+        let plan = self.plan;
+        let mut nodes: Vec<String> = Vec::new();
+        let mut add = |p: &Place| {
+            if let Place::Node(n) = p
+                && !nodes.contains(n)
+            {
+                nodes.push(n.clone());
+            }
+        };
+        for step in plan.steps().chain(plan.closing.iter().flat_map(|c| &c.steps)) {
+            add(&step.place);
+            if let What::Check(c) = &step.what
+                && c.true_on == TrueOn::All
+            {
+                c.looks.iter().for_each(|(p, _)| add(p));
+            }
+        }
+        self.greet_these(&nodes)
+    }
+
+    pub(super) fn greet_these(&mut self, nodes: &[String]) -> Go {
+        for node in nodes {
+            self.greet(node)?.map_err(|why| Halt::NotReady(format!("cannot reach {node}: {why}")))?;
+        }
+        self.one_machine_one_name()
+    }
+
+    /// Greets a node once a sitting. The inner error: why it cannot be reached.
+    pub(super) fn greet(&mut self, node: &str) -> Go<Result<(), String>> {
+        if self.greeted.contains_key(node) {
+            return Ok(Ok(()));
+        }
+        match self.reach.greet(node) {
+            Ok(g) => {
+                if let Some((Some(before), _)) = self.history.seen.get(node)
+                    && g.identity.as_ref().is_some_and(|now| now != before)
+                {
+                    return Err(Halt::NotReady(format!("{node} is not the machine it was when this run began (its identity differs)")));
+                }
+                let unrecorded = g.unrecorded.clone().filter(|_| self.will_change(node));
+                self.seen(node, g, unrecorded)?;
+                Ok(Ok(()))
+            }
+            Err(u) => {
+                self.record(Event::NodeUnreachable { node: node.into(), why: u.why.clone() })?;
+                Ok(Err(u.why))
+            }
+        }
+    }
+
+    fn seen(&mut self, node: &str, g: Greeting, unrecorded: Option<String>) -> Go {
+        self.record(Event::NodeSeen { node: node.into(), boot: g.boot.clone(), identity: g.identity.clone(), unrecorded })?;
+        self.greeted.insert(node.to_string(), g);
+        Ok(())
+    }
+
+    fn will_change(&self, node: &str) -> bool {
+        self.plan.steps().any(|s| s.changes() && self.node_of(&s.place).as_deref() == Some(node))
+    }
+
+    fn one_machine_one_name(&self) -> Go {
+        let mut by_id: BTreeMap<&str, &str> = BTreeMap::new();
+        for (node, g) in &self.greeted {
+            if let Some(id) = &g.identity
+                && node != "here"
+                && let Some(other) = by_id.insert(id, node)
+            {
+                return Err(Halt::NotReady(format!(
+                    "{other} and {node} are one machine (same identity): two names, a floating address, a shared `state` directory or a clone"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the locks of all nodes this run may change, and of an exclusive system's other nodes that can be reached:
+    /// two activations on two nodes must meet.
+    pub(super) fn lock_all(&mut self) -> Go {
+        let plan = self.plan;
+        let nodes = plan.steps().filter(|s| s.changes()).filter_map(|s| self.node_of(&s.place)).collect();
+        self.lock_these(nodes)
+    }
+
+    pub(super) fn lock_these(&mut self, mut nodes: Vec<String>) -> Go {
+        let plan = self.plan;
+        if plan.exclusive {
+            for p in &plan.proof {
+                if self.greet(&p.node)?.is_ok() {
+                    nodes.push(p.node.clone());
+                }
+            }
+        }
+        // One order for all, so that two runs cannot hold half each and wait.
+        nodes.sort();
+        nodes.dedup();
+        for node in nodes {
+            self.lock(&node)?;
+        }
+        self.one_machine_one_name()
+    }
+
+    /// Asks for a node's lock, once a sitting.
+    pub(super) fn lock(&mut self, node: &str) -> Go {
+        if self.lock_asked.contains(node) {
+            return Ok(());
+        }
+        self.greet(node)?.map_err(|why| Halt::NotReady(format!("cannot reach {node}: {why}")))?;
+        let (run, holder) = (self.history.run.clone(), self.settings.holder.clone());
+        let marker = self.history.marker.clone();
+        match self.reach.lock(node, &run, &marker, &holder) {
+            Ok(Locked::Ours) => {
+                self.lock_asked.insert(node.to_string());
+                self.locked.push(node.to_string());
+                if let Ok(g) = self.reach.greet(node) {
+                    let unrecorded = g.unrecorded.clone();
+                    self.seen(node, g, unrecorded)?;
+                }
+                self.record(Event::NodeLocked { node: node.into() })?;
+                self.reach.syslog(node, &format!("run {run}: {} begins, {holder}", self.plan.procedure));
+                Ok(())
+            }
+            Ok(Locked::Held(who)) => {
+                self.record(Event::NodeHeld { node: node.into(), holder: who.clone() })?;
+                Err(Halt::Locked(format!("{node} is held by another run: {who}")))
+            }
+            Ok(Locked::Impossible(why)) => {
+                self.lock_asked.insert(node.to_string());
+                self.record(Event::Noted { text: format!("{node} keeps no lock and no record of steps: {why}") })
+            }
+            Err(u) => Err(Halt::NotReady(format!("cannot reach {node}: {}", u.why))),
+        }
+    }
+
+    pub(super) fn unlock_all(&mut self, verdict: Verdict) {
+        let run = self.history.run.clone();
+        for node in std::mem::take(&mut self.locked) {
+            self.reach.syslog(&node, &format!("run {run}: {} ends: {verdict:?}", self.plan.procedure));
+            if !self.left_running {
+                // A lock that cannot be given back is found by the next run, which then says how.
+                let _ = self.reach.unlock(&node, &run);
+            }
+        }
+    }
+}
