@@ -1,0 +1,14 @@
+CREATE TABLE site (key text PRIMARY KEY, value text NOT NULL);
+
+CREATE TABLE networks (netname text PRIMARY KEY, mgtifname text NOT NULL);
+
+CREATE TABLE policy (priority text PRIMARY KEY, name text NOT NULL, rule text NOT NULL);
+
+INSERT INTO site VALUES ('domain', 'cluster.com'), ('master', '10.5.106.7');
+
+INSERT INTO networks VALUES ('10_0_0_0-255_0_0_0', 'eth0');
+
+INSERT INTO policy VALUES ('1', 'root', 'allow'), ('1.2', 'xcatmn1', 'trusted');
+
+GRANT ALL ON site, networks, policy TO xcatadm;
+
