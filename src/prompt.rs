@@ -63,7 +63,6 @@ pub enum Answer {
     /// What was typed: the word of a typed gate, the node's name of an attestation (the asker compares once more),
     /// a captured value, a secret, an input.
     Text(Value),
-    /// ^Z stopped and continued hawiz: take the looks again and ask anew.
     /// The process was stopped (^Z) and gone on with: take the looks again and ask anew. Counts as no answer.
     Again,
     /// End of input, Esc, five unknown answers, a signal: why. Stops, and is never success.

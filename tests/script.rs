@@ -62,7 +62,8 @@ impl World {
 /// The shells of this machine; `sh` is always there.
 fn shells() -> Vec<Vec<&'static str>> {
     let all: [&[&str]; 5] = [&["sh"], &["dash"], &["bash", "--posix"], &["busybox", "sh"], &["mksh"]];
-    let there = |s: &&[&str]| Command::new(s[0]).args(&s[1..]).args(["-c", ":"]).output().is_ok_and(|o| o.status.success());
+    let there =
+        |s: &&[&str]| Command::new(s[0]).args(&s[1..]).args(["-c", ":"]).output().is_ok_and(|o| o.status.success());
     all.into_iter().filter(there).map(<[&str]>::to_vec).collect()
 }
 
@@ -104,9 +105,19 @@ fn the_script_leaves_the_commands_of_a_run_in_their_order() {
     if let What::Change(c) = &mut bound.what {
         c.done = None;
         c.exits = vec![0, 3];
-        c.run = Sh { binds: vec![("v".into(), Value::new(b"it's \xff\n$(x)".to_vec()))], functions: vec!["f".into()], ..Sh::new("f \"$v\"; exit 3") };
+        c.run = Sh {
+            binds: vec![("v".into(), Value::new(b"it's \xff\n$(x)".to_vec()))],
+            functions: vec!["f".into()],
+            ..Sh::new("f \"$v\"; exit 3")
+        };
     }
-    let mut plan = bare(vec![stage("p/s", "All; of $it", Some("Me"), Gate::Ask, vec![up("pg"), up("pg"), domain, zones, never, secret, bound])]);
+    let mut plan = bare(vec![stage(
+        "p/s",
+        "All; of $it",
+        Some("Me"),
+        Gate::Ask,
+        vec![up("pg"), up("pg"), domain, zones, never, secret, bound],
+    )]);
     plan.functions = vec![("f".into(), "say \"$HOME_OF\" >/dev/null\nprintf %s \"$1\" >\"$W/bound\"".into())];
     plan.env = vec![("HOME_OF".into(), "x y".into())];
     plan.secrets = vec![Secret { name: "pw".into(), prompt: String::new(), argv: None }];
@@ -136,7 +147,10 @@ fn the_script_leaves_the_commands_of_a_run_in_their_order() {
         assert!(err.contains("learnt: rest=other words\n") && err.ends_with("Done.\n"), "{shell:?}: {err}");
 
         let refused = world.run(&shell, &plan, &[]);
-        assert!(!refused.status.success() && world.read("trace").is_empty(), "{shell:?}: without its secret nothing runs");
+        assert!(
+            !refused.status.success() && world.read("trace").is_empty(),
+            "{shell:?}: without its secret nothing runs"
+        );
     }
 }
 
@@ -188,7 +202,8 @@ fn looks_are_read_as_the_engine_reads_them() {
             Answer::Yes => Some(0),
             _ => Some(4),
         };
-        let plan = bare(vec![stage("p/s", "S", None, Gate::Open, vec![step("n", "p/s/c", None, "C", check("n", look))])]);
+        let plan =
+            bare(vec![stage("p/s", "S", None, Gate::Open, vec![step("n", "p/s/c", None, "C", check("n", look))])]);
         (plan, want)
     };
     let world = World::new("reads");
@@ -225,7 +240,10 @@ fn a_part_runs_only_where_it_is_asked_for() {
 
 #[test]
 fn a_stage_whose_condition_is_false_is_left_out() {
-    let mut plan = bare(vec![stage("p/s", "S", None, Gate::Open, vec![up("pg")]), stage("p/t", "T", None, Gate::Open, vec![up("named")])]);
+    let mut plan = bare(vec![
+        stage("p/s", "S", None, Gate::Open, vec![up("pg")]),
+        stage("p/t", "T", None, Gate::Open, vec![up("named")]),
+    ]);
     plan.stages[0].when = Some(look("svc is wanted"));
     plan.stages[0].when_on = Some(Place::Node("n".into()));
     let world = World::new("when");

@@ -56,8 +56,14 @@ pub(super) fn read(common: &Common, procedure: &str, set: &Set) -> Result<Read, 
     };
     if target.is_none() && matches!(procedure, "activate" | "deactivate" | "setup") {
         let names: Vec<&str> = site.nodes.iter().map(|(n, _)| n.as_str()).collect();
-        return Err(Fatal::new(Exit::Usage, format!("which node is to be {}? none of the site's nodes is this machine", done_to(procedure)))
-            .hint(format!("name it with --on NODE ({}), or give the node that is this machine `local = true`", names.join(", "))));
+        return Err(Fatal::new(
+            Exit::Usage,
+            format!("which node is to be {}? none of the site's nodes is this machine", done_to(procedure)),
+        )
+        .hint(format!(
+            "name it with --on NODE ({}), or give the node that is this machine `local = true`",
+            names.join(", ")
+        )));
     }
     let request = Request { procedure: procedure.into(), target, here, sets: sets.collect(), sources };
     let made =

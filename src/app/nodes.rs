@@ -14,7 +14,7 @@ pub(super) fn here(site: &Site) -> Option<String> {
     let own = addresses();
     site.nodes
         .iter()
-        .find(|(_, n)| n.via.is_none() && n.address.as_ref().is_some_and(|a| own.iter().any(|o| *o == a.value)))
+        .find(|(_, n)| n.via.is_none() && n.address.as_ref().is_some_and(|a| own.contains(&a.value)))
         .map(|(name, _)| name.value.clone())
 }
 

@@ -101,7 +101,8 @@ fn again(common: &Common, state: &Path, run: &str, answer: &Answer, sets: &[OsSt
         return Err(Fatal::new(Exit::Usage, format!("run `{run}` is over ({how}); there is nothing to go on with"))
             .hint("start anew, or look at it: hawiz show RUN"));
     }
-    if back && history.to_undo().is_empty() {
+    let cut_off = history.undoing && history.finished.is_none();
+    if back && !cut_off && history.to_undo().is_empty() {
         return Err(Fatal::new(Exit::Usage, format!("nothing of run `{run}` is left to undo")));
     }
     let touched: Vec<String> = plan.nodes.iter().map(|n| n.name.clone()).collect();

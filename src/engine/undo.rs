@@ -39,6 +39,12 @@ impl Engine<'_> {
             }
         }
         self.greet_these(&nodes)?;
+        // The others' locks may have been left by a sitting that was killed: given back with the rest, if they can be.
+        for node in self.history.steps.values().filter(|s| !s.intents.is_empty()).map(|s| s.node.clone()).collect::<Vec<_>>() {
+            if !nodes.contains(&node) && self.greet(&node)?.is_ok() {
+                nodes.push(node);
+            }
+        }
         self.lock_these(nodes)
     }
 
@@ -52,6 +58,9 @@ impl Engine<'_> {
         self.settle_open()?;
         let todo: Vec<String> = self.todo().iter().map(|s| s.instance.clone()).collect();
         let steps: Vec<&Step> = todo.iter().filter_map(|i| plan.steps().find(|s| s.instance == *i)).collect();
+        if steps.is_empty() && self.history.undoing {
+            return Ok(());
+        }
         if steps.is_empty() {
             return Err(Halt::Stopped("nothing of this run is left to undo".into()));
         }

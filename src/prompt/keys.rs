@@ -11,8 +11,9 @@ use crate::ui::escape;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal};
 use rustix::termios::{self, LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Nothing may have been typed for this long before a question is drawn; a paste comes in bursts.
@@ -30,11 +31,24 @@ pub enum Line {
     Text(String),
     /// Esc, ^D, ^C, end of input, a signal: which.
     Stop(String),
-    /// ^Z, and back again.
+    /// Stopped and gone on with, by ^Z or from outside: the screen and the looks are old.
     Again,
 }
 
-/// Tells which signal came, and reads the wake-up descriptor empty. `SIGCONT` = draw again, all others stop.
+/// How reading ended.
+enum End {
+    Line(Line),
+    /// ^Z, typed or sent.
+    Suspend,
+}
+impl End {
+    fn stop(why: impl Into<String>) -> End {
+        End::Line(Line::Stop(why.into()))
+    }
+}
+
+/// Tells which signal came, and reads the wake-up descriptor empty. `SIGTSTP` = as ^Z, `SIGCONT` = draw again, all
+/// others stop.
 pub type Signalled = Box<dyn Fn() -> Option<String>>;
 
 pub struct Keys {
@@ -117,40 +131,40 @@ impl Keys {
         if termios::tcsetattr(&self.input, OptionalActions::Flush, &modes).is_err() {
             return Line::Stop("end of input".to_string());
         }
-        if let Some(line) = self.wait_for_quiet() {
-            return line;
-        }
-        self.show_cursor();
-        if !self.write(prompt) {
-            return Line::Stop("end of input".to_string());
-        }
-        let line = self.read(&mut Edit { text: String::new(), hidden });
-        // The next output begins on a line of its own.
-        self.write("\n");
+        let end = self.wait_for_quiet().unwrap_or_else(|| {
+            self.show_cursor();
+            let end = match self.write(prompt) {
+                true => self.read(&mut Edit { text: String::new(), hidden }),
+                false => End::stop("end of input"),
+            };
+            // The next output begins on a line of its own.
+            self.write("\n");
+            end
+        });
         drop(raw);
-        match line {
-            Line::Again => {
+        match end {
+            End::Suspend => {
                 stop_this_job();
                 Line::Again
             }
-            line => line,
+            End::Line(line) => line,
         }
     }
 
     /// Throws away what still comes in, until nothing has for a moment.
-    fn wait_for_quiet(&self) -> Option<Line> {
+    fn wait_for_quiet(&self) -> Option<End> {
         let begun = Instant::now();
         loop {
             let _ = termios::tcflush(&self.input, QueueSelector::IFlush);
             match self.ready(Some(QUIET)) {
-                Ready::Signal(line) => return Some(line),
+                Ready::Ended(end) => return Some(end),
                 Ready::Nothing => return None,
                 // A hang-up would be readable for ever; the read that follows tells.
                 Ready::Keys if begun.elapsed() > QUIET_AT_MOST => return None,
                 Ready::Keys => {
                     let mut waste = [0; 1024];
                     if matches!(rustix::io::read(&self.input, &mut waste), Ok(0) | Err(Errno::IO)) {
-                        return Some(Line::Stop("end of input".to_string()));
+                        return Some(End::stop("end of input"));
                     }
                 }
             }
@@ -170,11 +184,15 @@ impl Keys {
             if (woken || matches!(result, Err(Errno::INTR)))
                 && let Some(signal) = (self.signalled)()
             {
-                return Ready::Signal(if signal == "SIGCONT" { Line::Again } else { Line::Stop(signal) });
+                return Ready::Ended(match signal.as_str() {
+                    "SIGTSTP" => End::Suspend,
+                    "SIGCONT" => End::Line(Line::Again),
+                    _ => End::stop(signal),
+                });
             }
             match result {
                 Err(Errno::INTR) => continue,
-                Err(_) => return Ready::Signal(Line::Stop("end of input".to_string())),
+                Err(_) => return Ready::Ended(End::stop("end of input")),
                 Ok(0) => return Ready::Nothing,
                 Ok(_) if keys => return Ready::Keys,
                 // Woken by a signal that does not concern a question.
@@ -184,10 +202,10 @@ impl Keys {
     }
 
     /// The next byte; `wait`: give up after so long.
-    fn byte(&self, wait: Option<Duration>) -> Result<Option<u8>, Line> {
+    fn byte(&self, wait: Option<Duration>) -> Result<Option<u8>, End> {
         loop {
             match self.ready(wait) {
-                Ready::Signal(line) => return Err(line),
+                Ready::Ended(end) => return Err(end),
                 Ready::Nothing => return Ok(None),
                 Ready::Keys => {}
             }
@@ -195,34 +213,34 @@ impl Keys {
             match rustix::io::read(&self.input, &mut one) {
                 Ok(1) => return Ok(Some(one[0])),
                 Err(Errno::INTR | Errno::AGAIN) => {}
-                _ => return Err(Line::Stop("end of input".to_string())),
+                _ => return Err(End::stop("end of input")),
             }
         }
     }
 
-    fn read(&self, edit: &mut Edit) -> Line {
+    fn read(&self, edit: &mut Edit) -> End {
         // Between the marks of a bracketed paste Enter is text, not an answer.
         let mut paste = false;
         loop {
             let byte = match self.byte(None) {
                 Ok(Some(b)) => b,
                 Ok(None) => continue,
-                Err(line) => return line,
+                Err(end) => return end,
             };
             match byte {
                 0x1b => match self.escape() {
-                    Ok(Escape::Alone) if !paste => return Line::Stop("Esc".to_string()),
+                    Ok(Escape::Alone) if !paste => return End::stop("Esc"),
                     Ok(Escape::PasteBegins) => paste = true,
                     Ok(Escape::PasteEnds) => paste = false,
                     Ok(_) => {}
-                    Err(line) => return line,
+                    Err(end) => return end,
                 },
                 b'\r' | b'\n' if paste => self.insert(edit, ' '),
-                b'\r' | b'\n' => return Line::Text(std::mem::take(&mut edit.text)),
-                0x03 if !paste => return Line::Stop("^C".to_string()),
-                0x04 if !paste => return Line::Stop("^D".to_string()),
-                0x1a if !paste => return Line::Again,
-                0x1c if !paste => return Line::Stop("^\\".to_string()),
+                b'\r' | b'\n' => return End::Line(Line::Text(std::mem::take(&mut edit.text))),
+                0x03 if !paste => return End::stop("^C"),
+                0x04 if !paste => return End::stop("^D"),
+                0x1a if !paste => return End::Suspend,
+                0x1c if !paste => return End::stop("^\\"),
                 0x7f | 0x08 if !paste => self.rub(edit, 1),
                 0x15 if !paste => self.rub(edit, usize::MAX),
                 0x17 if !paste => {
@@ -235,14 +253,14 @@ impl Keys {
                 first => match self.character(first) {
                     Ok(Some(c)) => self.insert(edit, c),
                     Ok(None) => {}
-                    Err(line) => return line,
+                    Err(end) => return end,
                 },
             }
         }
     }
 
     /// The rest of a UTF-8 character; `None` when it is none.
-    fn character(&self, first: u8) -> Result<Option<char>, Line> {
+    fn character(&self, first: u8) -> Result<Option<char>, End> {
         let more = match first {
             0x00..=0x7f => return Ok(Some(first as char)),
             0xc2..=0xdf => 1,
@@ -261,7 +279,7 @@ impl Keys {
     }
 
     /// What follows an Esc: nothing, the marks of a paste, or a key that means nothing here.
-    fn escape(&self) -> Result<Escape, Line> {
+    fn escape(&self) -> Result<Escape, End> {
         let Some(next) = self.byte(Some(ESCAPE))? else { return Ok(Escape::Alone) };
         match next {
             0x1b => Ok(Escape::Alone),
@@ -314,7 +332,7 @@ impl Keys {
 
 enum Ready {
     Keys,
-    Signal(Line),
+    Ended(End),
     Nothing,
 }
 
@@ -328,34 +346,19 @@ enum Escape {
 /// What ^Z does at a shell: the whole job stops (a `| tee` too), and goes on when the shell says so. Where no shell
 /// could wake it again (PID 1 of a container), nothing is stopped.
 fn stop_this_job() {
-    if !somebody_can_wake_us() {
-        return;
-    }
-    let _ = rustix::process::kill_current_process_group(Signal::TSTP);
-    // Should SIGTSTP be caught or ignored here, the others have stopped and this one has not yet.
-    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
-}
-
-/// Whether an ancestor outside our process group lives in our session: a shell with job control.
-fn somebody_can_wake_us() -> bool {
-    // Fields 4–6 of stat behind the name in brackets: parent, process group, session.
-    let stat = |pid: i32| -> Option<(i32, i32, i32)> {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(1).map(|f| f.parse().ok());
-        Some((fields.next()??, fields.next()??, fields.next()??))
-    };
-    let Some((mut parent, group, session)) = stat(Pid::as_raw(Some(rustix::process::getpid()))) else { return false };
-    while parent > 0 {
-        let Some((next, its_group, its_session)) = stat(parent) else { return false };
-        if its_session != session {
-            return false;
+    let woken = Arc::new(AtomicBool::new(false));
+    let Ok(id) = signal_hook::flag::register(signal_hook::consts::SIGCONT, Arc::clone(&woken)) else { return };
+    if crate::signal::suspend() {
+        // With several threads this one may run on for a moment before all are stopped; it must not get as far as the
+        // next question, which changes the terminal's modes. Bounded by turns, not by the time spent stopped.
+        for _ in 0..2000 {
+            if woken.load(Ordering::SeqCst) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
-        if its_group != group {
-            return true;
-        }
-        parent = next;
     }
-    false
+    signal_hook::low_level::unregister(id);
 }
 
 /// A second descriptor of the same terminal.

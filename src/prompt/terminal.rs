@@ -212,7 +212,7 @@ impl Terminal {
 
     fn typed_gate(&self, word: &str, view: &[String]) -> Answer {
         let shown = harmless(word);
-        let prompt = format!("Type  {shown}  to go on, v to view; anything else asks again (five times), Esc stops");
+        let prompt = format!("Type `{shown}` to go on, v to view; else it asks again, Esc stops");
         let wanted = format!("`{shown}`, exactly so, or press Esc");
         let mut unknown = 0;
         loop {
@@ -391,9 +391,7 @@ impl Prompter for Terminal {
             Question::Attest { node, lines } => {
                 self.lines(lines);
                 let shown = harmless(node);
-                let prompt = format!(
-                    "Type  {shown}  to vouch that it is inactive; anything else asks again (five times), Esc stops"
-                );
+                let prompt = format!("Type `{shown}` to vouch that it is inactive; else it asks again, Esc stops");
                 self.typed(&prompt, false, &format!("`{shown}`, exactly so, or press Esc"), |t| {
                     (t.trim() == node).then(|| Answer::Text(Value::from(t.trim())))
                 })

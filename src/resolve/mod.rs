@@ -129,14 +129,13 @@ impl Resolver<'_> {
         };
         let all = self.group(self.pb.groups.first().map(|g| g.as_str()));
         let target = self.req.target.clone();
-        if let Some(t) = &target {
-            if !self.world.nodes.iter().any(|n| n.name == *t) {
-                let known: Vec<&str> = self.world.nodes.iter().map(|n| n.name.as_str()).collect();
-                let hint =
-                    did_you_mean(t, known.iter().copied()).unwrap_or_else(|| format!("it has: {}", known.join(", ")));
-                self.site_problem(None, format!("the site has no node `{t}`")).hint = Some(hint);
-                return None;
-            }
+        if let Some(t) = &target
+            && !self.world.nodes.iter().any(|n| n.name == *t)
+        {
+            let known: Vec<&str> = self.world.nodes.iter().map(|n| n.name.as_str()).collect();
+            let hint = did_you_mean(t, known.iter().copied()).unwrap_or_else(|| format!("it has: {}", known.join(", ")));
+            self.site_problem(None, format!("the site has no node `{t}`")).hint = Some(hint);
+            return None;
         }
         let peers: Vec<String> = all.iter().filter(|n| Some(*n) != target.as_ref()).cloned().collect();
         let inactive = self.pb.procedures.iter().find(|(n, _)| n.value == "inactive").map(|(_, s)| s);

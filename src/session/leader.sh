@@ -37,8 +37,8 @@ hz_watch() {
     [ "$1" -le "$hz_cap" ] || (umask 077; hz_cut "$hz_f")
   done
 }
-# Ended by KILL: a TERM may come before a trap is set. The rc is for the case that the leader itself was killed.
-while [ ! -e rc ] && (cd / && exec sleep 2); do hz_watch; done &
+# Ended by KILL: a TERM may come before a trap is set. It ends by itself when the leader was killed, with a code or without.
+while [ ! -e rc ] && kill -0 $$ 2>/dev/null && (cd / && exec sleep 2); do hz_watch; done &
 hz_w=$!
 hz_run() {
   cd /

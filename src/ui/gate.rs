@@ -9,8 +9,10 @@
 //! and fills `lines` and `view` of a [`crate::prompt::Question`] before it is asked.
 
 use super::escape::{block, columns, cut, line as harmless};
-use super::script::{State, place, proofs, source, stage_note, stage_text, state, title};
+use super::script::{State, stage_text, state};
+use super::tally::proofs;
 use super::text::{ago, beside, count, duration, fold_titles, hang};
+use super::words::{place, source, stage_note, title};
 use super::wrap::{dedent, wrap_command};
 use super::{Looks, Marks, Style, plain};
 use crate::event::{Proven, Purpose};

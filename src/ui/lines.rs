@@ -282,7 +282,10 @@ impl Lines {
         let more = self.style.marks().more;
         let mut out: Vec<String> = Vec::new();
         if from > 0 {
-            out.push(self.style.paint(Ink::Dim, &format!("    | ({})", count(from, "line before these", "lines before these"))));
+            out.push(
+                self.style
+                    .paint(Ink::Dim, &format!("    | ({})", count(from, "line before these", "lines before these"))),
+            );
         }
         for l in &all[from..] {
             let shown = if columns(l) > width { cut(l, width, more) } else { (*l).into() };

@@ -14,13 +14,17 @@ pub mod escape;
 pub mod gate;
 pub mod json;
 pub mod lines;
+mod parts;
 pub mod plain;
 pub mod report;
 pub mod script;
 pub mod script_md;
 pub mod script_sh;
+mod script_text;
+mod tally;
 pub mod term;
 pub mod text;
+mod words;
 pub mod wrap;
 
 use crate::event::{Looked, Proven, Purpose, Record};

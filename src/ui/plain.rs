@@ -87,7 +87,9 @@ pub fn say(event: &Event) -> (Level, String, Option<&'static str>) {
             );
             (Info, text, None)
         }
-        Event::RunResumed { run, purpose, hawiz } => (Info, format!("run {run} gone on with: {purpose}; hawiz {hawiz}"), None),
+        Event::RunResumed { run, purpose, hawiz } => {
+            (Info, format!("run {run} gone on with: {purpose}; hawiz {hawiz}"), None)
+        }
         Event::NodeSeen { node, boot, identity, unrecorded } => {
             let id = identity.as_deref().unwrap_or("none yet");
             match unrecorded {
@@ -112,7 +114,9 @@ pub fn say(event: &Event) -> (Level, String, Option<&'static str>) {
             };
             (level, format!("proof {node}{again}: {}", self::proven(proven)), Some(outcome))
         }
-        Event::StageStarted { stage, title, number, of } => (Info, format!("stage {number} of {of}: {title} ({stage})"), None),
+        Event::StageStarted { stage, title, number, of } => {
+            (Info, format!("stage {number} of {of}: {title} ({stage})"), None)
+        }
         Event::StageSkipped { stage, title, reason } => {
             (Info, format!("stage {title} ({stage}): {reason}"), Some("Skipped"))
         }
@@ -238,7 +242,14 @@ fn looked(l: &Looked) -> String {
         (_, Some(c)) => format!(" (exit {c})"),
         (_, None) => " (no exit code)".to_string(),
     };
-    format!("look: {} on {}: {}: {}{code}{}", l.title, l.node, purpose(l.purpose), answer(l.answer), printed(&l.evidence))
+    format!(
+        "look: {} on {}: {}: {}{code}{}",
+        l.title,
+        l.node,
+        purpose(l.purpose),
+        answer(l.answer),
+        printed(&l.evidence)
+    )
 }
 
 fn printed(tail: &str) -> String {

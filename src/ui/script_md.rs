@@ -5,10 +5,9 @@
 
 use super::Looks;
 use super::escape::{block, line as harmless};
-use super::script::{
-    assignment, node_of, notes, place, places, proofs, source, stage_note, stage_skipped, stdin, title,
-};
+use super::tally::{proofs, stage_skipped};
 use super::text::duration;
+use super::words::{assignment, node_of, notes, place, places, source, stage_note, stdin, title};
 use crate::event::Purpose;
 use crate::plan::{Gate, Look, Plan, Stage, Step, Undo, What};
 use crate::shell::{BEFORE, Command};

@@ -14,30 +14,15 @@
 //!
 //! Exit codes are hawiz's own: 0, 4 nothing was changed, 6 something was, 8 optional steps failed.
 
-use super::script::{assignment, node_of, notes, place, printf, proofs, stage_note};
-use crate::plan::{Check, Gate, Look, OnFailure, Place, Plan, Reading, Stage, Step, Undo, What};
+use super::parts::{Item, Part, for_commands, learns, parts};
+use super::words::{assignment, node_of, notes, place, printf, stage_note, variable};
+use crate::plan::{Gate, Look, OnFailure, Place, Plan, Reading, Stage, Step, Undo, What};
 use crate::shell::{BEFORE, Command, StdinPart, quote};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The words the parts are written in.
 const WORDS: &str = include_str!("script_sh.sh");
-
-/// What a part consists of.
-enum Item<'a> {
-    Stage(usize, &'a Stage),
-    Step(&'a Step),
-    /// One node's look of a check on several.
-    Report(&'a Step, &'a Check, &'a Look),
-    Remark(String),
-    /// A stage with a condition goes on in another part, which cannot know what the look said.
-    Continued(usize),
-}
-
-struct Part<'a> {
-    place: &'a Place,
-    items: Vec<Item<'a>>,
-}
 
 pub fn render(plan: &Plan) -> Vec<u8> {
     let parts = parts(plan);
@@ -51,86 +36,6 @@ pub fn render(plan: &Plan) -> Vec<u8> {
         sh.line("( exit \"${hawiz_status-0}\" )");
     }
     sh.out
-}
-
-/// Cuts the plan where the node changes. Headers and remarks go with the first step after them.
-struct Cutter<'a> {
-    plan: &'a Plan,
-    parts: Vec<Part<'a>>,
-    waiting: Vec<Item<'a>>,
-    /// Number of the stage whose condition was looked at in an earlier part.
-    conditional: Option<usize>,
-}
-
-impl<'a> Cutter<'a> {
-    fn put(&mut self, place: &'a Place, item: Item<'a>) {
-        let fits = self.parts.last().is_some_and(|p| {
-            p.place == place || login(self.plan, place).is_some_and(|l| login(self.plan, p.place) == Some(l))
-        });
-        if !fits {
-            let items = self.conditional.map(Item::Continued).into_iter().collect();
-            self.parts.push(Part { place, items });
-        }
-        let items = &mut self.parts.last_mut().expect("one was pushed if none fitted").items;
-        items.append(&mut self.waiting);
-        items.push(item);
-    }
-    fn step(&mut self, step: &'a Step) {
-        match &step.what {
-            What::Check(check) if check.looks.len() > 1 => {
-                for (place, look) in &check.looks {
-                    self.put(place, Item::Report(step, check, look));
-                }
-            }
-            What::Check(check) => {
-                let place = check.looks.first().map_or(&step.place, |(p, _)| p);
-                self.put(place, Item::Step(step));
-            }
-            _ => {
-                if step.exclusive && self.plan.exclusive && !self.plan.proof.is_empty() {
-                    let all: Vec<&str> = self.plan.proof.iter().map(|p| p.node.as_str()).collect();
-                    let text =
-                        format!("Before the next change: is every other node inactive, still? ({})", all.join(", "));
-                    self.waiting.push(Item::Remark(text));
-                }
-                self.put(&step.place, Item::Step(step));
-            }
-        }
-    }
-}
-
-/// A part is about a login on a machine: `here` is the same as a node that is this machine and needs no `become`.
-fn login<'a>(plan: &'a Plan, place: &'a Place) -> Option<&'a str> {
-    match place {
-        Place::Here => plan.here.as_deref().filter(|n| plan.node(n).is_some_and(|n| n.become_root.is_none())),
-        place => node_of(place),
-    }
-}
-
-fn parts(plan: &Plan) -> Vec<Part<'_>> {
-    let mut cut = Cutter { plan, parts: Vec::new(), waiting: Vec::new(), conditional: None };
-    for proof in proofs(plan) {
-        cut.waiting.push(Item::Remark(format!("Proof: is {} inactive?", proof.node)));
-        proof.steps.iter().for_each(|s| cut.step(s));
-    }
-    for (i, stage) in plan.stages.iter().enumerate() {
-        cut.conditional = None;
-        let place = stage.when_on.as_ref().or(stage.steps.first().map(|s| &s.place));
-        match (&stage.when, place) {
-            (Some(_), Some(place)) => {
-                cut.put(place, Item::Stage(i + 1, stage));
-                cut.conditional = Some(i + 1);
-            }
-            _ => cut.waiting.push(Item::Stage(i + 1, stage)),
-        }
-        stage.steps.iter().for_each(|s| cut.step(s));
-    }
-    cut.conditional = None;
-    if let Some(closing) = &plan.closing {
-        cut.waiting.push(Item::Remark(format!("At the end: is {} inactive?", closing.node)));
-        closing.steps.iter().for_each(|s| cut.step(s));
-    }
-    cut.parts
 }
 
 struct Sh<'a> {
@@ -427,46 +332,6 @@ impl Sh<'_> {
         }
         let end = if command.stdin.is_some() { "); }".to_string() } else { format!(") {input}; }}") };
         self.line(&end);
-    }
-}
-
-/// The shell variable for a key of the run: `leader.fqdn` is `leader_fqdn`, `nic@node1` is `nic_node1`.
-fn variable(key: &str) -> String {
-    key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
-}
-
-fn learns(item: &Item<'_>) -> Vec<String> {
-    match item {
-        Item::Step(step) => {
-            let role = match &step.what {
-                What::Check(c) => c.role.as_deref(),
-                _ => None,
-            };
-            step.capture.iter().map(|(_, key)| key.as_str()).chain(role).map(variable).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn for_commands<'a>(item: &Item<'a>, mut each: impl FnMut(&'a Command)) {
-    match item {
-        Item::Remark(_) | Item::Continued(_) => {}
-        Item::Stage(_, stage) => stage.when.iter().for_each(|l| each(&l.command)),
-        Item::Report(step, _, look) => {
-            step.when.iter().for_each(|l| each(&l.command));
-            each(&look.command);
-        }
-        Item::Step(step) => {
-            step.when.iter().for_each(|l| each(&l.command));
-            match &step.what {
-                What::Check(c) => c.looks.iter().for_each(|(_, l)| each(&l.command)),
-                What::Change(c) => {
-                    c.done.iter().chain(&c.verify).for_each(|l| each(&l.command));
-                    each(&c.run);
-                }
-                What::Manual(m) => m.done.iter().chain(&m.verify).for_each(|l| each(&l.command)),
-            }
-        }
     }
 }
 

@@ -1,0 +1,167 @@
+//! How a plan stands, from the looks alone: each step's state, and all of them counted.
+//!
+//! Why it exists: a dry run, a gate and the exit code of a dry run must agree on what refuses. Invariant: only a look that
+//! said no, before the first change, refuses; what could not be looked at is never taken for a no.
+
+use super::Looks;
+use super::words::node_of;
+use crate::event::{Proven, Purpose};
+use crate::plan::{Answer, Check, OnFailure, Plan, Proof, Stage, Step, TrueOn, What};
+use serde::Serialize;
+
+/// What a dry run found, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    pub stages: usize,
+    /// Changes and manual steps that would be made.
+    pub changes: usize,
+    /// So already.
+    pub already: usize,
+    /// Looked at and true.
+    pub passed: usize,
+    /// Looked at, false, before any change: these refuse.
+    pub refused: usize,
+    /// Could not be looked at.
+    pub unknown: usize,
+    /// Only the run itself will tell.
+    pub not_yet: usize,
+    /// Peers without proof.
+    pub unproven: usize,
+}
+impl Tally {
+    /// Nothing that could be looked at refuses (exit 0), or something does (exit 4).
+    pub fn ready(&self) -> bool {
+        self.refused == 0 && self.unproven == 0
+    }
+}
+
+/// How a step stands, from the looks alone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    /// Nothing was looked at: `hawiz plan`.
+    Planned,
+    Passed,
+    Refused,
+    Doubt(String),
+    Change,
+    Already,
+    NotYet,
+    /// Its `when`, or its stage's, is false.
+    Skipped,
+}
+
+/// How a step stands; `changed`: a step before it would change something, so that a *no* is only *not yet*.
+pub fn state(step: &Step, looks: Option<&Looks>, changed: bool) -> State {
+    let Some(looks) = looks else { return State::Planned };
+    if looks.one(&step.instance, Purpose::When).is_some_and(|s| s.looked.answer == Answer::No) {
+        return if changed { State::NotYet } else { State::Skipped };
+    }
+    let done = match &step.what {
+        What::Check(check) => return check_state(step, check, looks, changed),
+        What::Change(c) => &c.done,
+        What::Manual(m) => &m.done,
+    };
+    match looks.one(&step.instance, Purpose::Before).map(|s| s.looked.answer) {
+        Some(Answer::Yes) => State::Already,
+        Some(Answer::CouldNotLook) if done.is_some() && !changed => State::Doubt("could not look".into()),
+        _ => State::Change,
+    }
+}
+
+fn check_state(step: &Step, check: &Check, looks: &Looks, changed: bool) -> State {
+    let all: Vec<Answer> = looks.of(&step.instance, Purpose::Check).map(|s| s.looked.answer).collect();
+    if all.is_empty() {
+        if changed {
+            return State::NotYet;
+        }
+        let gone = node_of(&step.place).is_some_and(|n| looks.unreachable.contains_key(n));
+        return State::Doubt(if gone { "cannot be reached" } else { "not looked at" }.into());
+    }
+    let n = check.looks.len().max(all.len());
+    let yes = all.iter().filter(|a| **a == Answer::Yes).count();
+    let no = all.iter().filter(|a| **a == Answer::No).count();
+    let open = n - yes - no > 0;
+    let verdict = match check.true_on {
+        TrueOn::All if no > 0 => Some(false),
+        TrueOn::All | TrueOn::None if open && (check.true_on == TrueOn::All || yes == 0) => None,
+        TrueOn::All => Some(true),
+        TrueOn::None => Some(yes == 0),
+        TrueOn::One if yes > 1 => Some(false),
+        TrueOn::One if open => None,
+        TrueOn::One => Some(yes == 1),
+        TrueOn::Any => Some(yes > 0),
+        TrueOn::Majority => Some(yes * 2 > n),
+    };
+    match verdict {
+        Some(true) => State::Passed,
+        _ if changed => State::NotYet,
+        Some(false) => State::Refused,
+        None if all.contains(&Answer::Unsettled) => State::Doubt("not settled yet".into()),
+        None => State::Doubt("could not look".into()),
+    }
+}
+
+/// Counts a plan without printing it; `app` takes the exit code from it.
+pub fn tally(plan: &Plan, looks: Option<&Looks>) -> Tally {
+    let mut tally = Tally { stages: plan.stages.len(), unproven: unproven(plan, looks), ..Tally::default() };
+    let mut changed = false;
+    for stage in &plan.stages {
+        if stage_skipped(stage, looks) {
+            continue;
+        }
+        for step in &stage.steps {
+            tally.count(step, &state(step, looks, changed), &mut changed);
+        }
+    }
+    tally
+}
+
+impl Tally {
+    pub(super) fn count(&mut self, step: &Step, state: &State, changed: &mut bool) {
+        match state {
+            State::Planned if step.changes() => self.changes += 1,
+            State::Planned => self.not_yet += 1,
+            State::Passed => self.passed += 1,
+            State::Refused if step.on_failure == OnFailure::Continue => self.unknown += 1,
+            State::Refused => self.refused += 1,
+            State::Doubt(_) => {
+                self.unknown += 1;
+                self.changes += usize::from(step.changes());
+            }
+            State::Change => {
+                self.changes += 1;
+                *changed = true;
+            }
+            State::Already => self.already += 1,
+            State::NotYet if step.changes() => self.changes += 1,
+            State::NotYet => self.not_yet += 1,
+            State::Skipped => {}
+        }
+    }
+}
+
+/// Peers whose proof is missing.
+pub(super) fn unproven(plan: &Plan, looks: Option<&Looks>) -> usize {
+    let Some(looks) = looks else { return 0 };
+    let proven = |node: &str| matches!(looks.proofs.get(node), Some((Proven::LookedAt | Proven::Attested, _)));
+    proofs(plan).iter().filter(|p| !proven(&p.node)).count()
+}
+
+/// The proofs that are taken before the first change; none when nobody is made active.
+pub(super) fn proofs(plan: &Plan) -> &[Proof] {
+    if plan.activates { &plan.proof } else { &[] }
+}
+
+pub(super) fn stage_skipped(stage: &Stage, looks: Option<&Looks>) -> bool {
+    looks.and_then(|l| l.one(&stage.id, Purpose::When)).is_some_and(|s| s.looked.answer == Answer::No)
+}
+
+/// A check of a peer's proof.
+pub(super) fn proof_state(step: &Step, looks: Option<&Looks>) -> State {
+    match looks.and_then(|l| l.one(&step.instance, Purpose::Proof)).map(|s| s.looked.answer) {
+        Some(Answer::Yes) => State::Passed,
+        Some(Answer::No) => State::Refused,
+        Some(Answer::Unsettled) => State::Doubt("not settled yet".into()),
+        _ => State::Doubt("could not look".into()),
+    }
+}
