@@ -6,9 +6,10 @@
 //!
 //! Invariant: every word of the catalogue can be explained, and what is shown is what would run.
 
-use crate::catalog::{Action, Check, Fill, Recipe, Text, Texts, Undo};
+use crate::catalog::{Action, Check, Fill, Library, Recipe, Text, Texts, Undo};
 use crate::shell::{Value, Word};
 use serde_json::{Map, Value as Json, json};
+use std::collections::BTreeSet;
 
 /// The sample value of a parameter, by kind and name.
 fn sample(word: &str, param: &str) -> Json {
@@ -120,7 +121,10 @@ pub fn kind(word: &str) -> Option<String> {
         out += &format!("\nExample\n  check.{word} = {line}\n");
         let check: Check = serde_json::from_value(json).ok()?;
         match check.look(&Plain) {
-            Ok(text) => part(&mut out, "look", &text),
+            Ok(text) => {
+                part(&mut out, "look", &text);
+                functions(&mut out, &[&text]);
+            }
             Err(why) => out += &format!("\n{why}\n"),
         }
         if word != "sh" {
@@ -136,20 +140,25 @@ pub fn kind(word: &str) -> Option<String> {
     let action: Action = serde_json::from_value(json).ok()?;
     match action.recipe(&Plain) {
         Ok(Recipe { done, run, verify, undo, .. }) => {
-            if let Some(done) = done {
-                part(&mut out, "done?", &done);
+            if let Some(done) = &done {
+                part(&mut out, "done?", done);
             }
             part(&mut out, "run", &run);
-            if let Some(verify) = verify {
-                part(&mut out, "verify", &verify);
+            if let Some(verify) = &verify {
+                part(&mut out, "verify", verify);
             }
-            match undo {
-                Undo::Run(text) => part(&mut out, "undo", &text),
+            match &undo {
+                Undo::Run(text) => part(&mut out, "undo", text),
                 Undo::None(why) => out += &format!("\nundo\n  none needed: {why}\n"),
             }
-            if String::from_utf8_lossy(out.as_bytes()).contains("$before") {
+            if out.contains("$before") {
                 out += "\n$before is what `done?` printed before the change.\n";
             }
+            let mut texts: Vec<&Value> = done.iter().chain([&run]).chain(&verify).collect();
+            if let Undo::Run(text) = &undo {
+                texts.push(text);
+            }
+            functions(&mut out, &texts);
         }
         Err(why) => out += &format!("\n{why}\n"),
     }
@@ -195,6 +204,18 @@ fn part(out: &mut String, title: &str, text: &Value) {
     *out += &format!("\n{title}\n");
     for line in text.lossy().lines() {
         *out += &format!("  {line}\n");
+    }
+}
+
+/// The functions that texts call, in full.
+fn functions(out: &mut String, texts: &[&Value]) {
+    let library = Library::read();
+    let called: BTreeSet<String> = texts.iter().flat_map(|t| library.of(t)).map(|(name, _)| name).collect();
+    for (i, f) in library.functions().iter().filter(|f| called.contains(f.name)).enumerate() {
+        let title = if i == 0 { "\nIts functions\n" } else { "" };
+        *out += &format!("{title}  {}() {{\n", f.name);
+        f.body.lines().for_each(|l| *out += &format!("  {l}\n"));
+        *out += "  }\n";
     }
 }
 

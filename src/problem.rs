@@ -96,11 +96,13 @@ pub struct Problem {
     pub file: usize,
     pub message: String,
     pub hint: Option<String>,
+    /// The input that may be left out, and was, but is needed here: wrong for this procedure only.
+    pub left_out: Option<String>,
 }
 
 impl Problem {
     pub fn new(message: impl Into<String>) -> Self {
-        Problem { span: None, file: 0, message: message.into(), hint: None }
+        Problem { span: None, file: 0, message: message.into(), hint: None, left_out: None }
     }
     pub fn at(mut self, span: Range<usize>) -> Self {
         self.span = Some(span);

@@ -4,7 +4,7 @@
 //! In a parameter `{name}` stands for a value that only a run knows.
 
 use hawiz::catalog::{Action, Check, Fill, Text, Texts, Undo};
-use hawiz::shell::{Part, Word};
+use hawiz::shell::{Part, Word, definition};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -141,6 +141,25 @@ fn every_case_becomes_its_text() {
     let words: BTreeSet<String> =
         Check::WORDS.iter().chain(Action::WORDS).filter(|w| **w != "sh").map(|w| (*w).to_owned()).collect();
     assert_eq!(words, seen, "an operation without cases, or cases without an operation");
+}
+
+#[test]
+fn every_function_is_shell_however_narrow_the_screen() {
+    let texts: Vec<(String, Vec<u8>)> = hawiz::catalog::Library::read()
+        .functions()
+        .iter()
+        .map(|f| (f.name.to_owned(), definition(f.name, &f.body.into())))
+        .collect();
+    for width in [24, 40, 72, 500] {
+        let all: String = texts
+            .iter()
+            .map(|(_, text)| hawiz::ui::wrap::wrap_command(&String::from_utf8_lossy(text), width).join("\n") + "\n")
+            .collect();
+        for shell in shells() {
+            let out = Command::new(shell[0]).args(&shell[1..]).args(["-n", "-c", &all]).output().expect("runs");
+            assert!(out.status.success(), "{shell:?} at {width}: {}", String::from_utf8_lossy(&out.stderr));
+        }
+    }
 }
 
 #[test]

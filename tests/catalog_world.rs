@@ -384,6 +384,18 @@ fn an_address_is_itself_and_nothing_else() {
         w.expect(&undo(&add), 0, "");
         assert_eq!(w.changes(), ["ip addr del 10.5.106.7/8 dev eth0"]);
         assert_eq!(w.read("state/mn1/addrs"), "eth0 eth0 10.5.106.70/8\n");
+        w.expect(&undo(&add), 0, "");
+        assert_eq!(w.changes(), [""; 0]);
+        // Expected there, and found there or elsewhere: each place once.
+        let del = recipe("ip-del = { address = '10.5.106.7', prefix = 8, dev = 'eth0' }");
+        w.file("state/mn1/addrs", "eth0 eth0 10.5.106.70/8\neth0 eth0:0 10.5.106.7/8\n");
+        w.expect(&del.run.lossy(), 0, "");
+        assert_eq!(w.changes(), ["ip addr del 10.5.106.7/8 dev eth0"]);
+        w.expect(&del.run.lossy(), 0, "");
+        assert_eq!(w.changes(), [""; 0]);
+        w.file("state/mn1/addrs", "eth0 eth0 10.5.106.70/8\neth1 eth1 10.5.106.7/24\n");
+        w.expect(&del.run.lossy(), 0, "");
+        assert_eq!(w.changes(), ["ip addr del 10.5.106.7/24 dev eth1"]);
         w.file("state/mn2/addrs", "eth0 eth0 10.5.106.5/8\neth0 eth0:0 10.5.106.7/8\n");
         w.expect(&free, 1, "another node answers on 10.5.106.7");
         w.file("state/mn1/addrs", "eth1 eth1 10.5.106.7/8\n");

@@ -341,6 +341,7 @@ fn validate_site(common: &Common) -> Done {
     let here = super::nodes::here(&site);
     let first = site.nodes.first().map(|(n, _)| n.value.clone());
     let mut made = 0;
+    let mut notes: Vec<(String, String)> = Vec::new();
     for (name, _) in pb.procedures.iter().filter(|(n, _)| !matches!(n.as_str(), "inactive" | "fence" | "failover")) {
         let mut mine = Problems { files: problems.files.clone(), list: Vec::new() };
         let request = Request {
@@ -355,8 +356,13 @@ fn validate_site(common: &Common) -> Done {
             made += 1;
         }
         for p in mine.list {
-            if !problems.list.contains(&p) {
-                problems.list.push(p);
+            match &p.left_out {
+                // An input that may be left out is nothing wrong with the site; this procedure will ask for it.
+                Some(input) if !notes.iter().any(|(n, i)| (n, i) == (&name.value, input)) => {
+                    notes.push((name.value.clone(), input.clone()));
+                }
+                None if !problems.list.contains(&p) => problems.list.push(p),
+                _ => {}
             }
         }
     }
@@ -367,5 +373,8 @@ fn validate_site(common: &Common) -> Done {
         say(&format!("{}: this {} is in order\n", s.path, if s.what == "site" { "site file" } else { "playbook" }));
     }
     say(&format!("{made} procedures can be planned\n"));
+    for (procedure, input) in notes {
+        say(&format!("note: `{procedure}` needs the input `{input}`, which is empty: give it --set {input}=…\n"));
+    }
     Ok(Exit::Ok)
 }

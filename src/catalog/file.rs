@@ -83,14 +83,8 @@ pub(super) fn has_line(p: &Line, fill: &dyn Fill) -> Result<Value, String> {
     Ok(line_args(p, fill)?.look("has_line @path@ @line@"))
 }
 
-const LINE: Edit = Edit {
-    file: "@path@",
-    args: "@line@",
-    look: "has_line",
-    refuse: "",
-    with: "line_with",
-    without: "line_without",
-};
+const LINE: Edit =
+    Edit { file: "@path@", args: "@line@", look: "has_line", refuse: "", with: "line_with", without: "line_without" };
 pub(super) fn line(p: &Line, fill: &dyn Fill) -> Result<Recipe, String> {
     Ok(LINE.recipe(&line_args(p, fill)?))
 }

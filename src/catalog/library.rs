@@ -43,7 +43,8 @@ impl Library {
     pub fn read() -> Library {
         let mut functions: Vec<Function> = FILES.iter().flat_map(|text| split(text)).collect();
         let by_name: BTreeMap<&str, usize> = functions.iter().enumerate().map(|(i, f)| (f.name, i)).collect();
-        let calls: Vec<BTreeSet<usize>> = functions.iter().map(|f| called(&by_name, &names::scan(f.body).words)).collect();
+        let calls: Vec<BTreeSet<usize>> =
+            functions.iter().map(|f| called(&by_name, &names::scan(f.body).words)).collect();
         for (i, f) in functions.iter_mut().enumerate() {
             let mut todo = vec![i];
             while let Some(next) = todo.pop() {
@@ -111,9 +112,11 @@ mod tests {
     fn variables_of_functions_begin_with_an_underscore() {
         for f in Library::read().functions {
             let scan = names::scan(f.body);
-            let wrong = |n: &&String| !n.starts_with('_') && !n.bytes().all(|b| b.is_ascii_digit());
-            assert_eq!(scan.assigned.iter().find(wrong), None, "{} assigns it", f.name);
+            let wrong = |n: &&String| !n.starts_with(|c: char| c == '_' || c.is_ascii_digit());
             assert_eq!(scan.used.iter().find(wrong), None, "{} uses it", f.name);
+            // What looks like one: words of systemd's in a pattern, and one of awk's.
+            let wrong = |n: &&String| n.starts_with(|c: char| c.is_ascii_lowercase()) && *n != "old";
+            assert_eq!(scan.assigned.iter().find(wrong), None, "{} assigns it", f.name);
         }
     }
 
@@ -123,10 +126,7 @@ mod tests {
             Library::read().of(&text.into()).into_iter().map(|(name, _)| name).collect()
         };
         assert_eq!(names("mount /HA"), [""; 0]);
-        assert_eq!(
-            names("service_is active x"),
-            ["service_state", "service_state_otherwise", "service_is"]
-        );
+        assert_eq!(names("service_is active x"), ["service_state", "service_state_otherwise", "service_is"]);
         assert_eq!(names("echo 'service_is active x' # is_mounted"), [""; 0]);
     }
 }

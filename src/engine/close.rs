@@ -102,8 +102,13 @@ impl Engine<'_> {
             }
             Verdict::Stuck => {
                 out.push("an undo failed; these commands are left:".into());
-                for (node, text) in self.left_to_undo() {
-                    out.push(format!("on {node}: {text}"));
+                let left = self.left_to_undo();
+                let library = crate::catalog::Library::read();
+                let calls = left.iter().any(|(_, text)| !library.of(&text.as_str().into()).is_empty());
+                out.extend(left.iter().map(|(node, text)| format!("on {node}: {text}")));
+                if calls {
+                    let target = self.plan.target.as_ref().map(|t| format!(" --on {t}")).unwrap_or_default();
+                    out.push(format!("their functions:  hawiz plan {}{target}  (at its end)", self.plan.procedure));
                 }
             }
             Verdict::Locked => {

@@ -48,7 +48,8 @@ impl Functions {
 
     /// The playbook's functions that a script with these words calls, and those they need, in order of definition.
     pub fn own(&self, words: &BTreeSet<String>) -> Vec<&Own> {
-        let all: BTreeSet<usize> = called(&self.by_name, words).iter().flat_map(|i| &self.own[*i].with).copied().collect();
+        let all: BTreeSet<usize> =
+            called(&self.by_name, words).iter().flat_map(|i| &self.own[*i].with).copied().collect();
         all.into_iter().map(|i| &self.own[i]).collect()
     }
 }

@@ -90,6 +90,7 @@ pub fn scan(text: &str) -> Scan {
                 assigning = false;
             }
             b'<' if b.get(i + 1) == Some(&b'<') => found.closed = false,
+            b'<' | b'>' => assigning = false,
             b'\n' | b';' | b'|' | b'&' | b'{' | b'}' => assigning = false,
             c if is_word(c) => {
                 let end = b[i..].iter().position(|c| !is_word(*c)).map_or(b.len(), |n| i + n);

@@ -64,11 +64,17 @@ pub struct Scope<'a> {
     pub all: Vec<String>,
     /// Run-time names met while filling, for the command's wants.
     wants: RefCell<Vec<Want>>,
+    /// The last input met that is empty: what may be wrong with a text that does not fit.
+    empty: RefCell<Option<String>>,
 }
 
 impl<'a> Scope<'a> {
     pub fn new(world: &'a World, on: On, target: Option<String>, peers: Vec<String>, all: Vec<String>) -> Self {
-        Scope { world, loops: Vec::new(), on, target, peers, all, wants: RefCell::new(Vec::new()) }
+        Scope { world, loops: Vec::new(), on, target, peers, all, wants: RefCell::default(), empty: RefCell::default() }
+    }
+    /// The empty input met since the last call.
+    pub fn take_empty(&self) -> Option<String> {
+        self.empty.take()
     }
     /// The run-time names met since the last call.
     pub fn take_wants(&self) -> Vec<Want> {
@@ -227,7 +233,12 @@ impl<'a> Scope<'a> {
 
     fn part(&self, name: &str) -> Result<Part, String> {
         Ok(match self.braced(name)? {
-            Bound::Value(v) => Part::Text(v),
+            Bound::Value(v) => {
+                if v.is_empty() && self.world.names.contains_key(name) {
+                    *self.empty.borrow_mut() = Some(name.to_string());
+                }
+                Part::Text(v)
+            }
             Bound::Node(n) => Part::Text(n.into()),
             Bound::List(items) => Part::Text(join(&items, b", ")),
             Bound::Runtime { key, from } => self.want(name.replace('.', "_"), key, from),
@@ -287,6 +298,47 @@ impl catalog::Fill for Scope<'_> {
             }
         }
         Ok(all)
+    }
+}
+
+/// The scope as it would be if every empty input had a value: whether that is all that a text lacks.
+pub struct Supposed<'a> {
+    scope: &'a Scope<'a>,
+    empty: RefCell<Option<String>>,
+}
+
+impl<'a> Supposed<'a> {
+    pub fn new(scope: &'a Scope<'a>) -> Self {
+        Supposed { scope, empty: RefCell::default() }
+    }
+    /// The input that was supposed to have a value, if the text fits then.
+    pub fn and_fits(self, fits: impl Fn(&dyn catalog::Fill) -> bool) -> Option<String> {
+        let fine = fits(&self);
+        self.scope.take_wants();
+        self.empty.take().filter(|_| fine)
+    }
+    fn suppose(&self, words: Vec<Word>) -> Vec<Word> {
+        match self.scope.take_empty() {
+            None => words,
+            Some(input) => {
+                let words = words.iter().map(|_| Word::name(&input)).collect();
+                *self.empty.borrow_mut() = Some(input);
+                words
+            }
+        }
+    }
+}
+
+impl catalog::Fill for Supposed<'_> {
+    fn word(&self, text: &Text) -> Result<Word, String> {
+        self.scope.take_empty();
+        let word = self.scope.word(text)?;
+        Ok(self.suppose(vec![word]).remove(0))
+    }
+    fn words(&self, texts: &Texts) -> Result<Vec<Word>, String> {
+        self.scope.take_empty();
+        let words = self.scope.words(texts)?;
+        Ok(self.suppose(words))
     }
 }
 

@@ -1,12 +1,12 @@
 //! One step as written → its instances: where it runs, over which items, as which shell text.
 
 use super::names;
-use super::scope::{Bound, On, Scope};
+use super::scope::{Bound, On, Scope, Supposed};
 use super::{Cast, Resolver, step_id};
-use crate::catalog::{self, Action, Check};
+use crate::catalog::{self, Action, Check, Fill};
 use crate::plan::{self, Look, Place, Reading, TrueOn, Undo, What};
 use crate::playbook::{At, InputKind, LookDef, OnFailure, Over, Playbook, Stage, Step, UndoDef};
-use crate::problem::did_you_mean;
+use crate::problem::{Problem, did_you_mean};
 use crate::shell::{BEFORE, Command, Stdin, StdinPart, Value, Want, Word};
 use std::ops::Range;
 use std::time::Duration;
@@ -20,8 +20,8 @@ const RETRY_WAIT: Duration = Duration::from_secs(3);
 /// A text and where it stands, for the syntax check.
 pub(super) type Script = (String, Range<usize>);
 
-/// What compiling something gives: the thing, and the scripts it holds.
-pub(super) type Made<T> = Result<(T, Vec<Script>), (String, Option<String>)>;
+/// What compiling something gives: the thing, and the scripts it holds. A problem's place is added by [`Resolver::took`].
+pub(super) type Made<T> = Result<(T, Vec<Script>), Problem>;
 
 pub(super) fn place(on: &On) -> Place {
     match on {
@@ -32,7 +32,7 @@ pub(super) fn place(on: &On) -> Place {
 }
 
 /// A playbook's own script with its values bound.
-fn script(text: &str, scope: &Scope, pb: &Playbook) -> Result<Command, (String, Option<String>)> {
+fn script(text: &str, scope: &Scope, pb: &Playbook) -> Result<Command, Problem> {
     let mine = names::scan(text);
     let functions = scope.world.functions.own(&mine.words);
     let scans: Vec<&names::Scan> = std::iter::once(&mine).chain(functions.iter().map(|f| &f.scan)).collect();
@@ -43,7 +43,7 @@ fn script(text: &str, scope: &Scope, pb: &Playbook) -> Result<Command, (String, 
             continue;
         }
         let assigned = scans.iter().any(|s| s.assigned.contains(name));
-        match scope.dollar(name).map_err(|why| (why, None))? {
+        match scope.dollar(name).map_err(Problem::new)? {
             // `awk -v vip=…` looks like an assignment too: what is known when planning is always handed over.
             Some(Bound::Runtime { .. }) if assigned => {}
             Some(Bound::Value(v)) => command.binds.push((name.clone(), v)),
@@ -54,10 +54,8 @@ fn script(text: &str, scope: &Scope, pb: &Playbook) -> Result<Command, (String, 
             }
             Some(Bound::Runtime { key, from }) => command.wants.push(Want { var: name.clone(), key, from }),
             Some(Bound::Secret(s)) => {
-                return Err((
-                    format!("`{s}` is a secret: it may only be given to a step's `stdin`"),
-                    Some(format!("write `stdin = \"{{{s}}}\\n\"` and let the script read it")),
-                ));
+                return Err(Problem::new(format!("`{s}` is a secret: it may only be given to a step's `stdin`"))
+                    .hint(format!("write `stdin = \"{{{s}}}\\n\"` and let the script read it")));
             }
             None if assigned
                 || names::GIVEN.contains(&name.as_str())
@@ -66,10 +64,8 @@ fn script(text: &str, scope: &Scope, pb: &Playbook) -> Result<Command, (String, 
                 command.wants.push(Want { var: BEFORE.into(), key: BEFORE.into(), from: String::new() })
             }
             None => {
-                return Err((
-                    scope.unknown_dollar(name).replacen('`', "`$", 1),
-                    Some("a script's names are inputs, loops, captures, `$node_VAR`, or assigned in it".into()),
-                ));
+                return Err(Problem::new(scope.unknown_dollar(name).replacen('`', "`$", 1))
+                    .hint("a script's names are inputs, loops, captures, `$node_VAR`, or assigned in it"));
             }
         }
     }
@@ -87,21 +83,35 @@ fn catalogue_command(text: Value, wants: &[Want], scope: &Scope) -> Command {
     Command { functions, wants, ..Command::new(text) }
 }
 
+/// Why the catalogue has no text for it: what it says itself, or the input that was left out and would have been needed.
+fn unfit(kind: &str, why: String, scope: &Scope, pb: &Playbook, fits: impl Fn(&dyn Fill) -> bool) -> Problem {
+    let supposed = Supposed::new(scope);
+    let given = |n: &String| pb.inputs.iter().find(|(name, _)| name.value == *n);
+    match supposed.and_fits(fits).as_ref().and_then(given) {
+        Some((name, _)) => {
+            let mut p = Problem::new(format!("`{kind}` needs the input `{}`, which is empty", name.value))
+                .hint(format!("give it: --set {0}=…, or `{0} = \"…\"` in `[inputs]` of the site file", name.value));
+            p.left_out = Some(name.value.clone());
+            p
+        }
+        None => Problem::new(format!("`{kind}`: {why}")),
+    }
+}
+
 pub(super) fn look(def: &At<LookDef>, scope: &Scope, pb: &Playbook) -> Made<Look> {
     let kind = def.check.word().to_string();
     match &def.check {
         Check::Sh(text) => {
             if text.trim_start().starts_with("! ") {
-                return Err((
-                    "a script may not begin with `!`".into(),
-                    Some("a look has an opposite: `check.not.sh`".into()),
-                ));
+                return Err(
+                    Problem::new("a script may not begin with `!`").hint("a look has an opposite: `check.not.sh`")
+                );
             }
             let command = script(text, scope, pb)?;
             Ok((Look { command, not: def.not, reading: Reading::Script, kind }, vec![(text.clone(), def.span.clone())]))
         }
         op => {
-            let text = op.look(scope).map_err(|why| (format!("`{kind}`: {why}"), None))?;
+            let text = op.look(scope).map_err(|why| unfit(&kind, why, scope, pb, |fill| op.look(fill).is_ok()))?;
             let command = catalogue_command(text, &scope.take_wants(), scope);
             Ok((Look { command, not: def.not, reading: Reading::Catalog, kind }, Vec::new()))
         }
@@ -116,8 +126,10 @@ impl Resolver<'_> {
                 self.scripts.extend(scripts);
                 Some(thing)
             }
-            Err((why, hint)) => {
-                self.problem(span, why).hint = hint;
+            Err(mut problem) => {
+                problem.span = Some(span.clone());
+                problem.file = self.files.playbook;
+                self.problems.push(problem);
                 None
             }
         }
@@ -573,8 +585,8 @@ impl Resolver<'_> {
         let recipe = match action.recipe(scope) {
             Ok(r) => r,
             Err(why) => {
-                self.problem(&action.span, format!("`{kind}`: {why}"));
-                return None;
+                let problem = unfit(&kind, why, scope, pb, |fill| action.recipe(fill).is_ok());
+                return self.took(Err(problem), &action.span);
             }
         };
         if own_done.is_some() && recipe.done.is_some() {
@@ -626,7 +638,7 @@ impl Resolver<'_> {
                     op => op
                         .recipe(scope)
                         .map(|r| (catalogue_command(r.run, &scope.take_wants(), scope), Vec::new()))
-                        .map_err(|why| (format!("`{}`: {why}", op.word()), None)),
+                        .map_err(|why| unfit(op.word(), why, scope, pb, |fill| op.recipe(fill).is_ok())),
                 };
                 return self.took(made, &action.span).map(|c| Some(Undo::Run(c)));
             }

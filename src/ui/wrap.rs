@@ -70,7 +70,9 @@ pub fn dedent(text: &str) -> String {
         .collect();
     let lead = |l: &str| l.len() - l.trim_start_matches(' ').len();
     let shared = lines.iter().filter(|(l, quoted)| !quoted && !l.trim().is_empty()).map(|(l, _)| lead(l)).min();
-    let cut = |(l, quoted): &(&str, bool)| if *quoted { l.to_string() } else { l[shared.unwrap_or(0).min(lead(l))..].to_string() };
+    let cut = |(l, quoted): &(&str, bool)| {
+        if *quoted { l.to_string() } else { l[shared.unwrap_or(0).min(lead(l))..].to_string() }
+    };
     if read.here { text.to_string() } else { lines.iter().map(cut).collect::<Vec<_>>().join("\n") }
 }
 
@@ -170,7 +172,8 @@ impl Reader {
                 (Room::Code, b' ') => {
                     let rest = text[i..].trim_start_matches(' ');
                     let word = rest.split([' ', '\n', ';']).next().unwrap_or_default();
-                    let late = rest.starts_with(['#', ';', '\n']) || rest.is_empty() || matches!(word, "then" | "do" | "in");
+                    let late =
+                        rest.starts_with(['#', ';', '\n']) || rest.is_empty() || matches!(word, "then" | "do" | "in");
                     let begun = i > 0 && !matches!(b[i - 1], b' ' | b'\n');
                     if plain && begun && !late && !matches!(case, Some(Case::Subject | Case::Pattern)) {
                         found.spots.push(Spot { at: i, free });
@@ -219,7 +222,8 @@ impl Reader {
                     free = !redirect && !lone;
                 }
                 (Room::Code, _) => {
-                    let end = b[i..].iter().position(|c| b" \n;&|()<>\"'`$\\#".contains(c)).map_or(b.len(), |n| i + n.max(1));
+                    let end =
+                        b[i..].iter().position(|c| b" \n;&|()<>\"'`$\\#".contains(c)).map_or(b.len(), |n| i + n.max(1));
                     let word = text.get(i..end).unwrap_or_default();
                     let whole = end == b.len() || b" \n;()".contains(&b[end]);
                     let cases = &mut rooms.last_mut().expect("the first room is never left").1;
@@ -258,10 +262,7 @@ mod tests {
         let text = "printf 'action=off ip=node1-bmc username=admin password=%s' \"$bmc_password\" | fence_ipmilan";
         assert_eq!(
             wrap_command(text, 64),
-            [
-                "printf 'action=off ip=node1-bmc username=admin password=%s' \\",
-                "  \"$bmc_password\" | fence_ipmilan"
-            ]
+            ["printf 'action=off ip=node1-bmc username=admin password=%s' \\", "  \"$bmc_password\" | fence_ipmilan"]
         );
         let text = "ip addr add 10.5.106.7/8 brd + dev eth0 label eth0:0 && arping -q -U -c 3 -I eth0 10.5.106.7";
         assert_eq!(
@@ -285,8 +286,14 @@ mod tests {
             assert_eq!(wrap_command(whole, 20), whole.lines().collect::<Vec<_>>(), "{whole}");
         }
         let text = "case $a in\nx | y | a-long-word | another | 'one more') echo yes; echo it is ;;\n*) ;;\nesac";
-        let broken =
-            ["case $a in", "x | y | a-long-word | another | 'one more')", "  echo yes;", "  echo it is ;;", "*) ;;", "esac"];
+        let broken = [
+            "case $a in",
+            "x | y | a-long-word | another | 'one more')",
+            "  echo yes;",
+            "  echo it is ;;",
+            "*) ;;",
+            "esac",
+        ];
         assert_eq!(wrap_command(text, 16), broken);
         let text = "if [ -f /some/long/path ]; then echo there; else echo gone; fi # or not, who knows";
         let broken = ["if [ -f /some/long/path ]; then", "  echo there; else echo gone; fi # or not, who knows"];

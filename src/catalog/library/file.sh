@@ -95,7 +95,8 @@ hosts_with() {
   # FILE ADDRESS NAME...: the text in which the address has these names
   _file=$1 _addr=$2
   shift 2
-  _a=$_addr _n=$* awk '{ l = $0; c = ""; if (match(l, /[ \t]*#/)) { c = substr(l, RSTART); l = substr(l, 1, RSTART - 1) }
+  _a=$_addr _n=$* awk '{ l = $0; c = ""
+      if (match(l, /[ \t]*#/)) { c = substr(l, RSTART); l = substr(l, 1, RSTART - 1) }
       k = split(l, f, " ") }
     k > 1 && tolower(f[1]) == tolower(ENVIRON["_a"]) && !done++ {
       n = split(ENVIRON["_n"], w, " ")
@@ -114,7 +115,8 @@ hosts_without() {
     old { if (me && !first++) for (i = 2; i <= NF; i++) had[tolower($i)] = 1; next }
     !me { print l; next }
     { n = split(tolower(ENVIRON["_n"]), w, " "); s = $1; cut = 0
-      for (i = 2; i <= NF; i++) { ours = 0; for (j = 1; j <= n; j++) if (tolower($i) == w[j] && !($i in had)) ours = 1
+      for (i = 2; i <= NF; i++) { ours = 0
+        for (j = 1; j <= n; j++) if (tolower($i) == w[j] && !($i in had)) ours = 1
         if (ours) cut = 1; else s = s " " $i }
       c = match(l, /#/) ? " " substr(l, RSTART) : ""
       if (!cut) print l; else if (s != $1) print s c }' old=1 "$_old" old=0 "$_file"

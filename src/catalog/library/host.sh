@@ -45,7 +45,9 @@ process_runs() {
     case $_r-$_o in 0-*) _o=$(echo $_o) ;; 1-) ;; *) printf '%s\n' "$_o" >&2; return 126 ;; esac
   else
     _o=$(ps -e -o pid= -o comm=) || exit 126
-    _r=0; _o=$(printf '%s\n' "$_o" | _n=$_n awk '$2 == ENVIRON["_n"] { printf "%s ", $1; f = 1 } END { exit !f }') || _r=1
+    _r=0
+    _o=$(printf '%s\n' "$_o" | _n=$_n awk '
+      $2 == ENVIRON["_n"] { printf "%s ", $1; f = 1 } END { exit !f }') || _r=1
   fi
   if [ "$_r" = 1 ]; then printf 'no process %s\n' "$1"; return 1; fi
   printf 'process %s: %s\n' "$1" "$_o"
