@@ -13,8 +13,8 @@
 //!   record to its last, median over the steps: look, intent, claim, change, look, result. *Apart from fsync* means: journal
 //!   and node state lie on a tmpfs, where `fsync` and `sync` return at once but everything else is done (the programs that
 //!   call them are started, too). The same on disk is printed beside it.
-//! * A plan: a playbook of 10,000 written steps (each another unit, each with its own shell text) read, checked, resolved
-//!   and printed by `hawiz plan`.
+//! * A plan: a playbook of 10,000 written steps, each with its own shell texts, read, checked (`sh -n` of every text),
+//!   resolved and printed by `hawiz plan`; bash prints as many lines from a list, and checks nothing.
 //! * Output: a step that prints 10^9 bytes, its output kept on the node and followed by hawiz.
 //!
 //! Peak memory is the kernel's `ru_maxrss` of that one process, not of its children.
@@ -95,7 +95,9 @@ impl Row {
     fn line(&self) -> String {
         let (target, verdict) = match self.limit {
             None => ("–".to_string(), "–"),
-            Some(limit) => (format!("≤ {limit} {}", self.unit), if self.hawiz.mid() <= limit { "pass" } else { "MISS" }),
+            Some(limit) => {
+                (format!("≤ {limit} {}", self.unit), if self.hawiz.mid() <= limit { "pass" } else { "MISS" })
+            }
         };
         let (bash, ratio) = match &self.bash {
             None => ("–".into(), "–".into()),
@@ -130,6 +132,7 @@ struct Ran {
 }
 
 /// Runs a program to its end. Its own peak memory is asked of the kernel when it is reaped, which `std` does not pass on.
+#[expect(clippy::zombie_processes, reason = "wait4 reaps it")]
 fn run(mut command: Command) -> Ran {
     #[repr(C)]
     struct Usage {
@@ -200,7 +203,8 @@ fn looks(dir: &Path, rounds: usize) -> Vec<Row> {
     let mut fleet = Fleet::new(vec![node(&dir.join("state"))], dir.to_path_buf());
     fleet.greet("box").expect("this machine has sh");
     let sent = Sent { script: TEXT.into(), ..Sent::default() };
-    let (mut mid, mut high, mut theirs, mut alone) = (Figure::default(), Figure::default(), Figure::default(), Figure::default());
+    let (mut mid, mut high, mut theirs, mut alone) =
+        (Figure::default(), Figure::default(), Figure::default(), Figure::default());
     for _ in 0..rounds {
         let (mut a, mut b) = (Vec::new(), Vec::new());
         for _ in 0..LOOKS {
@@ -221,16 +225,32 @@ fn looks(dir: &Path, rounds: usize) -> Vec<Row> {
     }
     let all = Figure(mid.0.iter().zip(&alone.0).map(|(a, b)| a + b).collect());
     vec![
-        Row { what: "a look, over its own `sh -c`: median", limit: Some(1.0), unit: "ms", hawiz: mid, bash: Some(theirs) },
+        Row {
+            what: "a look, over its own `sh -c`: median",
+            limit: Some(1.0),
+            unit: "ms",
+            hawiz: mid,
+            bash: Some(theirs),
+        },
         Row { what: "… 95th percentile", limit: Some(3.0), unit: "ms", hawiz: high, bash: None },
-        Row { what: "… the whole look; beside it `sh -c` alone", limit: None, unit: "ms", hawiz: all, bash: Some(alone) },
+        Row {
+            what: "… the whole look; beside it `sh -c` alone",
+            limit: None,
+            unit: "ms",
+            hawiz: all,
+            bash: Some(alone),
+        },
     ]
 }
 
 fn planned(dir: &Path, playbook: &str, procedure: &str) -> Plan {
     let mut problems = Problems::default();
     let state = dir.join("node");
-    let site = format!("playbook = 'bench'\n[inputs]\ndir = '{}'\n[nodes.box]\nlocal = true\nstate = '{}'\n", dir.display(), state.display());
+    let site = format!(
+        "playbook = 'bench'\n[inputs]\ndir = '{}'\n[nodes.box]\nlocal = true\nstate = '{}'\n",
+        dir.display(),
+        state.display()
+    );
     let (site, site_index) = Site::parse("site", &site, dir, &mut problems).unwrap_or_else(|| panic!("{problems}"));
     let (pb, index) = Playbook::parse("bench", playbook, &mut problems).unwrap_or_else(|| panic!("{problems}"));
     let request = Request {
@@ -308,8 +328,7 @@ fn walk(dir: &Path) -> (f64, f64) {
     let run = new_run_id("go", None, chrono::Utc::now());
     let journal = Journal::create(&dir.join("state"), &plan, &run, &who).unwrap_or_else(|e| panic!("{e}"));
     let begun = Instant::now();
-    let mut desk =
-        Desk { journal, begun, recording: Duration::ZERO, steps: Vec::new(), journal_in_step: Vec::new() };
+    let mut desk = Desk { journal, begun, recording: Duration::ZERO, steps: Vec::new(), journal_in_step: Vec::new() };
     let started = Event::RunStarted {
         run,
         format: hawiz::event::FORMAT,
@@ -384,65 +403,83 @@ fn site(dir: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-fn plans(dir: &Path, rounds: usize) -> Vec<Row> {
+/// A playbook of ten thousand steps, a hundred a stage, and what each is.
+fn ten_thousand(path: &Path, step: impl Fn(usize) -> String) {
     let mut text = String::from("format = 1\ntitle = 'Ten thousand steps'\n");
-    let mut list = String::new();
     for i in 0..STEPS {
         if i % 100 == 0 {
             text.push_str(&format!("[[go]]\nstage = 'Stage {}'\n", i / 100));
         }
-        if i % 2 == 0 {
-            text.push_str(&format!("  [[go.step]]\n  name = 'Start unit-{i}'\n  run.service-start = {{ unit = 'unit-{i}' }}\n"));
-        } else {
-            text.push_str(&format!(
-                "  [[go.step]]\n  name = 'Make {i}'\n  done.sh = '[ -e /srv/{i} ]'\n  run.sh = 'mkdir /srv/{i}'\n  undo.sh = 'rmdir /srv/{i}'\n"
-            ));
-        }
-        list.push_str(&format!("unit-{i}\n"));
+        text.push_str(&step(i));
     }
-    let playbook = dir.join("plan.toml");
-    std::fs::write(&playbook, text).expect("the bench's own folder");
-    std::fs::write(dir.join("units"), list).expect("the bench's own folder");
+    std::fs::write(path, text).expect("the bench's own folder");
+}
+
+fn plans(dir: &Path, rounds: usize) -> Vec<Row> {
+    let (shell, catalogue, list) = (dir.join("shell.toml"), dir.join("catalogue.toml"), dir.join("units"));
+    ten_thousand(&shell, |i| {
+        format!(
+            "  [[go.step]]\n  name = 'Make {i}'\n  done.sh = '[ -e /srv/{i} ]'\n  run.sh = 'mkdir /srv/{i}'\n  \
+             undo.sh = 'rmdir /srv/{i}'\n"
+        )
+    });
+    ten_thousand(&catalogue, |i| {
+        format!("  [[go.step]]\n  name = 'Start unit-{i}'\n  run.service-start = {{ unit = 'unit-{i}' }}\n")
+    });
+    let items: String = (0..STEPS).map(|i| format!("{i}\n")).collect();
+    std::fs::write(&list, items).expect("the bench's own folder");
     let script = bash(
         dir,
         "plan.bash",
         r#"n=0
-while read -r unit; do
+while read -r item; do
   n=$((n + 1))
-  printf '%s · Start %s\n  done?  systemctl is-active -q %s\n  run    systemctl start %s\n  undo   systemctl stop %s\n' "$n" "$unit" "$unit" "$unit" "$unit"
+  printf '%s · Make %s\n  done?  [ -e /srv/%s ]\n  run    mkdir /srv/%s\n  undo   rmdir /srv/%s\n' "$n" "$item" "$item" "$item" "$item"
 done <"$1"
 "#,
     );
-    let (site, units) = (site(dir), dir.join("units").to_string_lossy().into_owned());
-    let (mut wall, mut peak, mut theirs, mut their_peak) = (Figure::default(), Figure::default(), Figure::default(), Figure::default());
+    let (site, list) = (site(dir), list.to_string_lossy().into_owned());
+    let mut figures: [Figure; 6] = Default::default();
     for _ in 0..rounds {
-        let ran = run(quiet(HAWIZ, &["plan", "go", "--site", &site, "--playbook", &playbook.to_string_lossy()]));
-        assert_eq!(ran.code, Some(0), "hawiz plan go --site {site} --playbook {}", playbook.display());
-        wall.0.push(ran.wall);
-        peak.0.push(ran.peak);
-        let ran = run(quiet("bash", &[&script, &units]));
+        for (n, playbook) in [&shell, &catalogue].into_iter().enumerate() {
+            let ran = run(quiet(HAWIZ, &["plan", "go", "--site", &site, "--playbook", &playbook.to_string_lossy()]));
+            assert_eq!(ran.code, Some(0), "hawiz plan go --site {site} --playbook {}", playbook.display());
+            figures[n * 2].0.push(ran.wall);
+            figures[n * 2 + 1].0.push(ran.peak);
+        }
+        let ran = run(quiet("bash", &[&script, &list]));
         assert_eq!(ran.code, Some(0));
-        theirs.0.push(ran.wall);
-        their_peak.0.push(ran.peak);
+        figures[4].0.push(ran.wall);
+        figures[5].0.push(ran.peak);
     }
+    let [wall, peak, long_wall, long_peak, theirs, their_peak] = figures;
+    let (time, space) = ((Some(200.0), "ms"), (Some(100.0), "MB"));
+    let row = |what, (limit, unit), hawiz, bash| Row { what, limit, unit, hawiz, bash };
     vec![
-        Row { what: "10,000 steps planned and printed", limit: Some(200.0), unit: "ms", hawiz: wall, bash: Some(theirs) },
-        Row { what: "… peak memory", limit: Some(100.0), unit: "MB", hawiz: peak, bash: Some(their_peak) },
+        row("10,000 steps of shell text planned and printed", time, wall, Some(theirs)),
+        row("… peak memory", space, peak, Some(their_peak)),
+        row("10,000 × `service-start` planned and printed (30 MB of text)", time, long_wall, None),
+        row("… peak memory", space, long_peak, None),
     ]
 }
 
 fn output(dir: &Path, rounds: usize) -> Vec<Row> {
     const PRINTS: &str = "yes 'the quick brown fox jumps over the lazy dog, again and again' | head -c 1000000000";
     let playbook = dir.join("output.toml");
-    let text = format!("format = 1\ntitle = 'Much output'\n[[go]]\nstage = 'Talk'\n  [[go.step]]\n  name = 'Talk'\n  run.sh = \"{PRINTS}\"\n  undo.none = 'it was only talk'\n");
+    let text = format!(
+        "format = 1\ntitle = 'Much output'\n[[go]]\nstage = 'Talk'\n  [[go.step]]\n  name = 'Talk'\n  run.sh = \"{PRINTS}\"\n  undo.none = 'it was only talk'\n"
+    );
     std::fs::write(&playbook, text).expect("the bench's own folder");
     let site = site(dir);
-    let script = bash(dir, "output.bash", &format!("bash -c \"{PRINTS}\" | tee \"$1\" | tail -n 5\nexit ${{PIPESTATUS[0]}}\n"));
-    let (mut wall, mut peak, mut theirs, mut their_peak) = (Figure::default(), Figure::default(), Figure::default(), Figure::default());
+    let script =
+        bash(dir, "output.bash", &format!("bash -c \"{PRINTS}\" | tee \"$1\" | tail -n 5\nexit ${{PIPESTATUS[0]}}\n"));
+    let (mut wall, mut peak, mut theirs, mut their_peak) =
+        (Figure::default(), Figure::default(), Figure::default(), Figure::default());
     for _ in 0..rounds {
         let world = Folder::new(dir, "talk");
         let state = world.0.join("state").to_string_lossy().into_owned();
-        let args = ["run", "go", "--yes", "--site", &site, "--playbook", &playbook.to_string_lossy(), "--state-dir", &state];
+        let args =
+            ["run", "go", "--yes", "--site", &site, "--playbook", &playbook.to_string_lossy(), "--state-dir", &state];
         let ran = run(quiet(HAWIZ, &args));
         assert_eq!(ran.code, Some(0), "hawiz {}", args.join(" "));
         wall.0.push(ran.wall);
@@ -454,7 +491,13 @@ fn output(dir: &Path, rounds: usize) -> Vec<Row> {
     }
     let rate = |f: &Figure| Figure(f.0.iter().map(|t| GIGABYTE as f64 / 1e6 / (t / 1e3)).collect());
     vec![
-        Row { what: "1 GB of output through a step: peak memory", limit: Some(50.0), unit: "MB", hawiz: peak, bash: Some(their_peak) },
+        Row {
+            what: "1 GB of output through a step: peak memory",
+            limit: Some(50.0),
+            unit: "MB",
+            hawiz: peak,
+            bash: Some(their_peak),
+        },
         Row { what: "… how fast", limit: None, unit: "MB/s", hawiz: rate(&wall), bash: Some(rate(&theirs)) },
     ]
 }

@@ -70,7 +70,8 @@ impl Lab {
             let _ = writeln!(std::io::stderr(), "SKIPPED lab::{test}: {why}");
             return None;
         }
-        let up = Command::new(script("up")).arg(std::process::id().to_string()).output().expect("`sh` runs tests/lab/up");
+        let up =
+            Command::new(script("up")).arg(std::process::id().to_string()).output().expect("`sh` runs tests/lab/up");
         assert!(up.status.success(), "the lab did not come up: {}", text(&up.stderr));
         Some(Lab { run: PathBuf::from(text(&up.stdout)) })
     }
@@ -175,10 +176,21 @@ impl Drop for Lab {
         }
         assert!(down.status.success(), "{}", text(&down.stderr));
         let token = format!("hzlab-{}-", self.token());
-        let left = |dir: &str| std::fs::read_dir(dir).into_iter().flatten().flatten().filter(|e| {
-            e.file_name().to_string_lossy().starts_with(&token)
-        }).count();
-        for dir in ["/run/netns", "/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/run/systemd/nspawn/propagate"] {
+        let left = |dir: &str| {
+            std::fs::read_dir(dir)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter(|e| e.file_name().to_string_lossy().starts_with(&token))
+                .count()
+        };
+        for dir in [
+            "/run/netns",
+            "/sys/fs/cgroup",
+            "/sys/fs/cgroup/systemd",
+            "/sys/fs/cgroup/unified",
+            "/run/systemd/nspawn/propagate",
+        ] {
             assert_eq!(left(dir), 0, "something of {token} is left in {dir}");
         }
         let mounts = std::fs::read_to_string("/proc/self/mounts").expect("there is /proc");
@@ -330,7 +342,7 @@ fn after_a_power_cut_in_the_middle_of_a_start_a_run_is_taken_back_and_another_on
     lab.power("xcatmn2", "on");
     lab.is_inactive("xcatmn2");
     // The address went with the power, so what the run has done is no longer so; only a person may let it go on.
-    lab.say(&["resume", "--yes"]).ends(6).says("is no longer so");
+    lab.say(&["resume", "--yes"]).ends(6).says("no longer");
     lab.say(&["rollback", "--yes"]).ends(9);
     lab.is_inactive("xcatmn2");
     lab.nobody();
@@ -373,10 +385,7 @@ fn inside_a_host_that_took_over_its_name_hawiz_still_acts_on_that_host() {
     std::fs::create_dir_all(etc.join("playbooks")).expect("the host's root is ours");
     let copy = |from: &Path, to: &Path| std::fs::copy(from, to).expect("a file of ours can be copied");
     copy(&script("inside.toml"), &etc.join("hawiz.toml"));
-    copy(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks/xcat.toml"),
-        &etc.join("playbooks/xcat.toml"),
-    );
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("playbooks/xcat.toml"), &etc.join("playbooks/xcat.toml"));
     copy(Path::new(env!("CARGO_BIN_EXE_hawiz")), &lab.run.join("xcatmn2/root/usr/local/bin/hawiz"));
     let version = lab.inside("xcatmn2", "hawiz --version");
     if !version.status.success() {

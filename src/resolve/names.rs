@@ -31,16 +31,22 @@ pub fn scan(text: &str) -> Scan {
     let mut rooms = vec![Room::Code { cases: 0 }];
     // What the words after this one are: names that `for`, `read`, `local`… assign.
     let mut assigning = false;
+    // A command may begin here, so `name=` assigns; later `name=` is an argument (awk's `-v vip=…`).
+    let mut head = true;
     let mut i = 0;
     let name_end = |from: usize| b[from..].iter().position(|c| !is_name(*c)).map_or(b.len(), |n| from + n);
     while i < b.len() {
         let code = matches!(rooms.last(), Some(Room::Code { .. }));
+        let fresh = i == 0 || b" \t\n;|&(){}".contains(&b[i - 1]);
+        if code && fresh && b"\"'$".contains(&b[i]) {
+            head = false;
+        }
         match b[i] {
             b'\\' => i += 1,
             b'$' if i + 1 < b.len() => match b[i + 1] {
                 b'(' => {
                     rooms.push(Room::Code { cases: 0 });
-                    assigning = false;
+                    (assigning, head) = (false, true);
                     i += 1;
                 }
                 b'{' => {
@@ -81,31 +87,37 @@ pub fn scan(text: &str) -> Scan {
                 assigning = false;
                 continue;
             }
-            b'(' => rooms.push(Room::Code { cases: 0 }),
+            b'(' => {
+                rooms.push(Room::Code { cases: 0 });
+                head = true;
+            }
             // A `)` that ends a pattern of `case` closes nothing.
             b')' => {
                 if rooms.len() > 1 && matches!(rooms.last(), Some(Room::Code { cases: 0 })) {
                     rooms.pop();
                 }
-                assigning = false;
+                (assigning, head) = (false, true);
             }
             b'<' if b.get(i + 1) == Some(&b'<') => found.closed = false,
             b'<' | b'>' => assigning = false,
-            b'\n' | b';' | b'|' | b'&' | b'{' | b'}' => assigning = false,
+            b'\n' | b';' | b'|' | b'&' | b'{' | b'}' => (assigning, head) = (false, true),
             c if is_word(c) => {
                 let end = b[i..].iter().position(|c| !is_word(*c)).map_or(b.len(), |n| i + n);
                 let word = &text[i..end];
                 let name = word.bytes().all(is_name) && is_name_start(word.as_bytes()[0]);
-                if b.get(end) == Some(&b'=') && name {
-                    found.assigned.insert(word.to_string());
-                } else if assigning && name {
-                    if word == "in" || word == "do" {
-                        assigning = false
-                    } else {
-                        let _new = found.assigned.insert(word.to_string());
+                let begins = matches!(word, "then" | "do" | "else" | "elif" | "if" | "while" | "until");
+                if !fresh {
+                    // The rest of a word: of a path, a value, a redirection.
+                } else if b.get(end) == Some(&b'=') && name {
+                    if head || assigning {
+                        found.assigned.insert(word.to_string());
                     }
-                } else if !word.starts_with('-') {
-                    assigning = matches!(word, "for" | "read" | "local" | "export" | "readonly" | "getopts");
+                } else if assigning && name && !matches!(word, "in" | "do") {
+                    found.assigned.insert(word.to_string());
+                } else {
+                    assigning = (assigning && word.starts_with('-'))
+                        || matches!(word, "for" | "read" | "local" | "export" | "readonly" | "getopts");
+                    head = begins;
                 }
                 if let Some(Room::Code { cases }) = rooms.last_mut() {
                     match word {
@@ -171,6 +183,9 @@ mod tests {
         let s = scan("for p in a b; do read -r x y <f; z=1; local w; : \"${q:=2}\"; done");
         let all: Vec<_> = s.assigned.iter().map(String::as_str).collect();
         assert_eq!(all, ["p", "q", "w", "x", "y", "z"]);
+        let s = scan("a=1 b=$(c=2; ps -o comm=) awk -v vip=3; if d=4; then export e=5; fi");
+        let all: Vec<_> = s.assigned.iter().map(String::as_str).collect();
+        assert_eq!(all, ["a", "b", "c", "d", "e"]);
     }
 
     #[test]
