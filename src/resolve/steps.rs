@@ -564,10 +564,12 @@ impl Resolver<'_> {
         if let Action::Sh(text) = &action.value {
             let made = script(text, scope, pb).map(|c| (c, vec![(text.clone(), action.span.clone())]));
             let run = self.took(made, &action.span)?;
-            // What a script's values say it works on: hawiz's own records may not lie there.
-            self.out
-                .paths
-                .extend(run.binds.iter().map(|(_, v)| v.clone()).filter(|v| v.0.starts_with(b"/") && v.0.len() > 1));
+            // A script that mounts, links or copies does it to the paths it is given: hawiz's own records may not lie there.
+            const MOVERS: [&str; 9] = ["mount", "umount", "ln", "cp", "mv", "rsync", "tar", "cpio", "pivot_root"];
+            if MOVERS.iter().any(|m| names::scan(text).words.contains(*m)) {
+                let paths = run.binds.iter().map(|(_, v)| v.clone()).filter(|v| v.0.starts_with(b"/") && v.0.len() > 1);
+                self.out.paths.extend(paths);
+            }
             let undo = undo.unwrap_or_else(|| Undo::None("nothing was said".into()));
             return Some((
                 plan::Change {
