@@ -116,7 +116,9 @@ impl History {
                     None => drop(self.unrecorded.remove(node)),
                 }
             }
-            Event::GateAnswered { stage, answer, .. } if answer != "no" && answer != "dry" && answer != "quit" && answer != "stop" => {
+            Event::GateAnswered { stage, answer, .. }
+                if answer != "no" && answer != "dry" && answer != "quit" && answer != "stop" =>
+            {
                 self.gates.insert(stage.clone(), answer.clone());
             }
             Event::StageSkipped { stage, reason, .. } => {
@@ -134,7 +136,15 @@ impl History {
                 s.node.clone_from(node);
                 s.outcome = None;
                 let (claim, before) = (claim.clone(), before.clone());
-                s.intents.push(Intent { node: node.clone(), attempt: *attempt, claim, before, was: *was, ended: false, started: true });
+                s.intents.push(Intent {
+                    node: node.clone(),
+                    attempt: *attempt,
+                    claim,
+                    before,
+                    was: *was,
+                    ended: false,
+                    started: true,
+                });
             }
             Event::AttemptFailed { step, .. } => {
                 if let Some(i) = self.steps.get_mut(step).and_then(|s| s.intents.last_mut()) {
@@ -160,7 +170,15 @@ impl History {
                 let s = self.steps.entry(step.clone()).or_default();
                 s.undone = None;
                 let claim = claim.clone();
-                s.undo.push(Intent { node: node.clone(), attempt: *attempt, claim, before: None, was: None, ended: false, started: true });
+                s.undo.push(Intent {
+                    node: node.clone(),
+                    attempt: *attempt,
+                    claim,
+                    before: None,
+                    was: None,
+                    ended: false,
+                    started: true,
+                });
             }
             Event::UndoFinished { step, outcome, .. } => {
                 let s = self.steps.entry(step.clone()).or_default();
@@ -172,10 +190,21 @@ impl History {
                 }
             }
             Event::RunFinished { verdict, exit, .. } => self.finished = Some((*verdict, *exit)),
-            Event::NodeUnreachable { .. } | Event::NodeLocked { .. } | Event::NodeHeld { .. } | Event::ProofTaken { .. }
-            | Event::StageStarted { .. } | Event::Looked(_) | Event::GateAsked { .. } | Event::GateAnswered { .. }
-            | Event::StepStarted { .. } | Event::Output { .. } | Event::LinkLost { .. } | Event::Chosen { .. }
-            | Event::Noted { .. } | Event::Interrupted { .. } | Event::Other => {}
+            Event::NodeUnreachable { .. }
+            | Event::NodeLocked { .. }
+            | Event::NodeHeld { .. }
+            | Event::ProofTaken { .. }
+            | Event::StageStarted { .. }
+            | Event::Looked(_)
+            | Event::GateAsked { .. }
+            | Event::GateAnswered { .. }
+            | Event::StepStarted { .. }
+            | Event::Output { .. }
+            | Event::LinkLost { .. }
+            | Event::Chosen { .. }
+            | Event::Noted { .. }
+            | Event::Interrupted { .. }
+            | Event::Other => {}
         }
     }
 
@@ -200,7 +229,10 @@ impl History {
     pub fn resumable(&self) -> bool {
         match &self.finished {
             None => true,
-            Some((v, _)) => matches!(v, Verdict::Stopped | Verdict::Failed | Verdict::Unknown | Verdict::Stuck | Verdict::Dry) && self.changed(),
+            Some((v, _)) => {
+                matches!(v, Verdict::Stopped | Verdict::Failed | Verdict::Unknown | Verdict::Stuck | Verdict::Dry)
+                    && self.changed()
+            }
         }
     }
     /// Instances to take back, last first.

@@ -82,7 +82,15 @@ impl Surveyor<'_> {
     }
 
     /// One look; `None` when a value it needs is not known yet.
-    fn look(&mut self, id: &str, title: &str, node: &str, look: &Look, purpose: Purpose, deadline: Duration) -> Option<(Answer, Reply)> {
+    fn look(
+        &mut self,
+        id: &str,
+        title: &str,
+        node: &str,
+        look: &Look,
+        purpose: Purpose,
+        deadline: Duration,
+    ) -> Option<(Answer, Reply)> {
         let script = look.command.script(&self.plan.env, &self.plan.functions, |k| self.value(k)).ok()?;
         let input = look.command.input(|k| self.value(k), &BTreeMap::new()).ok()?;
         let sent = Sent { script, stdin: input.map(|(text, _)| text), secret: false };
@@ -99,7 +107,15 @@ impl Surveyor<'_> {
             (Some(p), e) => format!("could not look: {p}; {e}"),
             (None, e) => e,
         };
-        let looked = Looked { step: id.into(), title: title.into(), node: node.into(), purpose, answer, code: reply.code, evidence };
+        let looked = Looked {
+            step: id.into(),
+            title: title.into(),
+            node: node.into(),
+            purpose,
+            answer,
+            code: reply.code,
+            evidence,
+        };
         self.out.looks.push(looked);
         Some((answer, reply))
     }
@@ -146,7 +162,8 @@ impl Surveyor<'_> {
         if let Some(when) = &stage.when {
             let place = stage.when_on.clone().unwrap_or(Place::Here);
             let node = self.node_of(&place);
-            let seen = node.and_then(|n| self.look(&stage.id, &stage.title, &n, when, Purpose::When, Duration::from_secs(30)));
+            let seen =
+                node.and_then(|n| self.look(&stage.id, &stage.title, &n, when, Purpose::When, Duration::from_secs(30)));
             match seen.map(|s| s.0) {
                 Some(Answer::Yes) => {}
                 Some(Answer::No) if !self.dirty => {
@@ -209,7 +226,11 @@ impl Surveyor<'_> {
         let (mut answers, mut outputs) = (Vec::new(), Vec::new());
         for (place, look) in &check.looks {
             let Some(node) = self.node_of(place) else { continue };
-            let Some((answer, reply)) = self.look(&step.instance, title, &node, look, Purpose::Check, step.look_deadline) else { continue };
+            let Some((answer, reply)) =
+                self.look(&step.instance, title, &node, look, Purpose::Check, step.look_deadline)
+            else {
+                continue;
+            };
             answers.push((node.clone(), answer));
             outputs.push(reply.out.clone());
             if answer == Answer::Yes && !self.dirty {
@@ -227,11 +248,20 @@ impl Surveyor<'_> {
             _ if self.dirty => self.out.undecided += 1,
             _ if step.on_failure == OnFailure::Continue => self.out.optional += 1,
             other => {
-                let said: Vec<String> = self.out.looks.iter().rev().take(all).filter(|l| (differs || l.answer != Answer::Yes) && l.step == step.instance)
-                    .map(|l| if all > 1 { format!("{}: {}", l.node, l.evidence) } else { l.evidence.clone() }).collect();
+                let said: Vec<String> = self
+                    .out
+                    .looks
+                    .iter()
+                    .rev()
+                    .take(all)
+                    .filter(|l| (differs || l.answer != Answer::Yes) && l.step == step.instance)
+                    .map(|l| if all > 1 { format!("{}: {}", l.node, l.evidence) } else { l.evidence.clone() })
+                    .collect();
                 let word = if other == Answer::No { "" } else { "cannot tell: " };
                 let node = answers.first().map(|(n, _)| n.clone()).unwrap_or_default();
-                self.out.refused.push(format!("{title} ({node}): {word}{}", said.join("; ")).trim_end_matches([':', ' ']).to_string());
+                self.out.refused.push(
+                    format!("{title} ({node}): {word}{}", said.join("; ")).trim_end_matches([':', ' ']).to_string(),
+                );
             }
         }
     }
@@ -245,7 +275,8 @@ impl Surveyor<'_> {
         let several = check.looks.len() > 1 && check.role.is_none();
         for (i, (name, key)) in step.capture.iter().enumerate() {
             let last = i + 1 == step.capture.len();
-            let end = if last { rest.len() } else { rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len()) };
+            let end =
+                if last { rest.len() } else { rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len()) };
             if end > 0 {
                 let key = if several { format!("{name}@{node}") } else { key.clone() };
                 self.out.values.insert(key, Value::new(rest[..end].trim_ascii_end()));

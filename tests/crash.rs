@@ -49,21 +49,29 @@ fn killed_at_every_boundary_resume_makes_each_change_once() {
     assert_eq!(wanted, (vec!["count".into(), "blind".into(), "active".into()], vec!["count".to_string()]));
     assert!(of > 100, "{of} boundaries");
     let began = Instant::now();
-    spread((1..=of).collect(), 3, || World::new(&failover()), |world, n| {
-        world.fresh();
-        let ended = killed_at(world, &["activate", "--on", "a", "--yes"], n);
-        assert_eq!((ended.code, ended.signal), (None, Some(9)), "boundary {n} of {of}: {ended:?}");
-        resumed(world, n);
-        assert_eq!((world.trace("a"), world.trace("b")), wanted, "boundary {n} of {of}");
-        assert!(!world.locked("a") && !world.locked("b"), "boundary {n} of {of}: a lock is left");
-    });
+    spread(
+        (1..=of).collect(),
+        5,
+        || World::new(&failover()),
+        |world, n| {
+            world.fresh();
+            let ended = killed_at(world, &["activate", "--on", "a", "--yes"], n);
+            assert_eq!((ended.code, ended.signal), (None, Some(9)), "boundary {n} of {of}: {ended:?}");
+            resumed(world, n);
+            assert_eq!((world.trace("a"), world.trace("b")), wanted, "boundary {n} of {of}");
+            assert!(!world.locked("a") && !world.locked("b"), "boundary {n} of {of}: a lock is left");
+        },
+    );
     eprintln!("{of} boundaries in {:?}", began.elapsed());
 }
 
 #[test]
 fn a_roll_back_killed_at_every_boundary_is_gone_on_with() {
     let failing = || {
-        let world = World::new(&format!("{}[[activate.step]]\nname = \"Fails\"\nrun.sh = 'exit 3'\nundo.none = \"it did nothing\"\n", failover()));
+        let world = World::new(&format!(
+            "{}[[activate.step]]\nname = \"Fails\"\nrun.sh = 'exit 3'\nundo.none = \"it did nothing\"\n",
+            failover()
+        ));
         world.hawiz(&["activate", "--on", "a", "--yes"]).is(6);
         world.keep();
         world
@@ -73,7 +81,7 @@ fn a_roll_back_killed_at_every_boundary_is_gone_on_with() {
     let wanted = (world.trace("a"), world.trace("b"));
     assert_eq!(wanted.0, ["count", "blind", "active", "undo-active", "undo-blind", "undo-count"]);
     let began = Instant::now();
-    spread((1..=of).collect(), 3, failing, |world, n| {
+    spread((1..=of).collect(), 5, failing, |world, n| {
         world.back();
         let ended = killed_at(world, &["rollback", "--yes"], n);
         assert_eq!(ended.signal, Some(9), "boundary {n} of {of}: {ended:?}");

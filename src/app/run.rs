@@ -102,7 +102,8 @@ fn unattended(plan: &Plan, given: &Answers, yes: bool) -> Result<(), Fatal> {
         missing.join("\n  "),
         answers::skeleton(plan)
     );
-    Err(Fatal::new(Exit::NotReady, text.trim_end()).hint("`--yes` answers plain gates; the others need an answers file"))
+    Err(Fatal::new(Exit::NotReady, text.trim_end())
+        .hint("`--yes` answers plain gates; the others need an answers file"))
 }
 
 /// hawiz's own records, and the nodes', may not lie below what the plan mounts, unmounts, links or copies.
@@ -116,15 +117,21 @@ fn apart(plan: &Plan, state: &Path) -> Result<(), Fatal> {
     };
     let mut mine: Vec<(String, PathBuf)> = vec![("hawiz's state directory".into(), state.to_path_buf())];
     for n in &plan.nodes {
-        mine.push((format!("the state directory of node `{}`", n.name), PathBuf::from(n.state.clone().unwrap_or_else(|| "/var/lib/hawiz".into()))));
+        mine.push((
+            format!("the state directory of node `{}`", n.name),
+            PathBuf::from(n.state.clone().unwrap_or_else(|| "/var/lib/hawiz".into())),
+        ));
     }
     for path in &plan.paths {
         let path = PathBuf::from(path.lossy());
         for (what, dir) in &mine {
             let below = |a: &Path, b: &Path| a.starts_with(b) && b != Path::new("/");
             if below(dir, &path) || below(&real(dir), &real(&path)) {
-                return Err(Fatal::new(Exit::Usage, format!("{what}, `{}`, lies below `{}`, which this plan moves", dir.display(), path.display()))
-                    .hint("name another with --state-dir, or `state` of the node in the site file"));
+                return Err(Fatal::new(
+                    Exit::Usage,
+                    format!("{what}, `{}`, lies below `{}`, which this plan moves", dir.display(), path.display()),
+                )
+                .hint("name another with --state-dir, or `state` of the node in the site file"));
             }
         }
     }
@@ -140,7 +147,8 @@ fn marker() -> String {
     let mut bytes = [0u8; 8];
     let filled = std::fs::File::open("/dev/urandom").and_then(|mut f| std::io::Read::read_exact(&mut f, &mut bytes));
     if filled.is_err() {
-        bytes = (chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default() as u64 ^ u64::from(std::process::id())).to_le_bytes();
+        bytes = (chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default() as u64 ^ u64::from(std::process::id()))
+            .to_le_bytes();
     }
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
@@ -204,7 +212,8 @@ impl Front {
                 None => {
                     let text = format!("the secret `{}` has no source, and nobody is there to ask", s.name);
                     let name = secret::env_name(&s.name);
-                    Err(Fatal::new(Exit::NotReady, text).hint(format!("set `${name}`, or name a command in the site's `[secrets]`")))
+                    Err(Fatal::new(Exit::NotReady, text)
+                        .hint(format!("set `${name}`, or name a command in the site's `[secrets]`")))
                 }
             };
             let got = secret::get(s, |n| std::env::var_os(n), ask)?;
@@ -267,8 +276,17 @@ impl Sitting {
         let person = front.person.as_mut().map(|p| p as &mut dyn Prompter);
         let mut prompter = Scripted { answers: self.answers, yes: front.answer.yes, person };
         let (fleet, desk) = (&mut self.fleet, &mut self.desk);
-        let engine =
-            Engine::new(&plan, self.history, fleet, &mut prompter, desk, &clock, signals, &front.secrets, self.settings);
+        let engine = Engine::new(
+            &plan,
+            self.history,
+            fleet,
+            &mut prompter,
+            desk,
+            &clock,
+            signals,
+            &front.secrets,
+            self.settings,
+        );
         let ending = match way {
             Way::Run => engine.run(),
             Way::RollBack => engine.roll_back(),

@@ -24,7 +24,8 @@ pub(super) fn list(common: &Common) -> Done {
         say("no runs are kept here\n");
     }
     for r in all {
-        let when = ui::moment(&r.started).map_or(r.started.clone(), |t| t.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string());
+        let when = ui::moment(&r.started)
+            .map_or(r.started.clone(), |t| t.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string());
         let open = if r.open { "  can be resumed" } else { "" };
         let problem = r.problem.as_deref().map(|p| format!("  {p}")).unwrap_or_default();
         say(&format!("{}  {when}  {:<11}{open}{problem}\n", r.id, r.word()));
@@ -36,7 +37,11 @@ pub(super) fn show(common: &Common, run: Option<String>, follow: bool) -> Done {
     let state = state(common)?;
     let run = match run {
         Some(run) => run,
-        None => journal::runs(&state).into_iter().next().map(|r| r.id).ok_or_else(|| Fatal::new(Exit::Usage, "no runs are kept here"))?,
+        None => journal::runs(&state)
+            .into_iter()
+            .next()
+            .map(|r| r.id)
+            .ok_or_else(|| Fatal::new(Exit::Usage, "no runs are kept here"))?,
     };
     if follow {
         let signals = signals()?;
@@ -74,7 +79,8 @@ pub(super) fn resume(common: &Common, run: Option<String>, answer: &Answer, sets
     let state = state(common)?;
     let run = match run {
         Some(run) => run,
-        None => journal::latest_open(&state).ok_or_else(|| Fatal::new(Exit::Usage, "there is no run that could be resumed"))?,
+        None => journal::latest_open(&state)
+            .ok_or_else(|| Fatal::new(Exit::Usage, "there is no run that could be resumed"))?,
     };
     again(common, &state, &run, answer, sets, Way::Run)
 }
@@ -83,7 +89,10 @@ pub(super) fn rollback(common: &Common, run: Option<String>, answer: &Answer) ->
     let state = state(common)?;
     let run = match run {
         Some(run) => run,
-        None => journal::runs(&state).into_iter().find(|r| !r.nodes.is_empty()).map(|r| r.id)
+        None => journal::runs(&state)
+            .into_iter()
+            .find(|r| !r.nodes.is_empty())
+            .map(|r| r.id)
             .ok_or_else(|| Fatal::new(Exit::Usage, "there is no run that changed anything"))?,
     };
     again(common, &state, &run, answer, &[], Way::RollBack)
@@ -107,28 +116,40 @@ fn again(common: &Common, state: &Path, run: &str, answer: &Answer, sets: &[OsSt
     }
     let touched: Vec<String> = plan.nodes.iter().map(|n| n.name.clone()).collect();
     if let Some(later) = journal::later_run_touching(state, run, &touched) {
-        return Err(Fatal::new(Exit::NotReady, format!("run `{later}` has changed the same nodes since; `{run}` can neither be resumed nor rolled back"))
-            .hint(format!("hawiz show {later}")));
+        return Err(Fatal::new(
+            Exit::NotReady,
+            format!("run `{later}` has changed the same nodes since; `{run}` can neither be resumed nor rolled back"),
+        )
+        .hint(format!("hawiz show {later}")));
     }
     for (name, value) in files::sets(sets)? {
         match plan.inputs.iter().find(|(n, _)| *n == name) {
             Some((_, before)) if *before == value => {}
             Some((_, before)) => {
-                return Err(Fatal::new(Exit::Usage, format!("`--set {name}={}` differs from the run's own value, `{}`", value.lossy(), before.lossy()))
-                    .hint("a resumed run keeps its values; start anew for other ones"));
+                return Err(Fatal::new(
+                    Exit::Usage,
+                    format!("`--set {name}={}` differs from the run's own value, `{}`", value.lossy(), before.lossy()),
+                )
+                .hint("a resumed run keeps its values; start anew for other ones"));
             }
             None => return Err(Fatal::new(Exit::Usage, format!("the run has no input `{name}`"))),
         }
     }
     let interactive = interactive();
     if !interactive && back && !answer.yes {
-        return Err(Fatal::new(Exit::NotReady, "there is no terminal to show the roll-back on; nothing was run").hint("`--yes` accepts it"));
+        return Err(Fatal::new(Exit::NotReady, "there is no terminal to show the roll-back on; nothing was run")
+            .hint("`--yes` accepts it"));
     }
     if !interactive && !back {
-        let left = |s: &Step| !matches!(history.outcome(&s.instance), Some(Outcome::Done | Outcome::Already | Outcome::Skipped(_)));
+        let left = |s: &Step| {
+            !matches!(history.outcome(&s.instance), Some(Outcome::Done | Outcome::Already | Outcome::Skipped(_)))
+        };
         let open: Vec<String> = crate::prompt::answers::missing(&plan, &Answers::default(), answer.yes, left);
         if !open.is_empty() {
-            return Err(Fatal::new(Exit::NotReady, format!("there is no terminal, and these have no answer; nothing was run:\n  {}", open.join("\n  "))));
+            return Err(Fatal::new(
+                Exit::NotReady,
+                format!("there is no terminal, and these have no answer; nothing was run:\n  {}", open.join("\n  ")),
+            ));
         }
     }
     let note = journal.note().map(String::from);
@@ -144,7 +165,11 @@ fn again(common: &Common, state: &Path, run: &str, answer: &Answer, sets: &[OsSt
         // The process ended between laying the run out and its first record.
         at.begin(super::run::started(&plan, run, None))?;
     } else if !matches!(way, Way::RollBack) {
-        at.begin(Event::RunResumed { run: run.into(), purpose: "resume".into(), hawiz: env!("CARGO_PKG_VERSION").into() })?;
+        at.begin(Event::RunResumed {
+            run: run.into(),
+            purpose: "resume".into(),
+            hawiz: env!("CARGO_PKG_VERSION").into(),
+        })?;
     }
     for text in note.into_iter().chain(changed) {
         at.note(text)?;
@@ -173,10 +198,14 @@ pub(super) fn unlock(common: &Common, node: &str, reason: &str) -> Done {
     if reason.trim().is_empty() {
         return Err(Fatal::new(Exit::Usage, "`--reason` is empty"));
     }
-    let read = files::read(common, "status", &Set::default()).or_else(|_| files::read(common, "activate", &Set::default()))?;
+    // Only the nodes are wanted; any procedure that can be planned has them.
+    let set = Set { on: Some(node.to_string()), ..Set::default() };
+    let any = ["status", "deactivate", "setup"].iter().find_map(|p| files::read(common, p, &set).ok());
+    let read = any.map_or_else(|| files::read(common, "activate", &set), Ok)?;
     if read.plan.node(node).is_none() {
         let known: Vec<&str> = read.plan.nodes.iter().map(|n| n.name.as_str()).collect();
-        return Err(Fatal::new(Exit::Usage, format!("the site has no node `{node}`")).hint(format!("it has: {}", known.join(", "))));
+        return Err(Fatal::new(Exit::Usage, format!("the site has no node `{node}`"))
+            .hint(format!("it has: {}", known.join(", "))));
     }
     let mut fleet = nodes::fleet(&read.plan, &read.folder, &state(common)?);
     let who = Who::here().to_string();
@@ -188,7 +217,9 @@ pub(super) fn unlock(common: &Common, node: &str, reason: &str) -> Done {
         }
         Ok(Some(holder)) => {
             fleet.syslog(node, &format!("unlocked by {who}: {reason}; it was held by {holder}"));
-            say(&format!("{node} is unlocked; it was held by {holder}\nwhat that run was doing there is not known: look before you go on\n"));
+            say(&format!(
+                "{node} is unlocked; it was held by {holder}\nwhat that run was doing there is not known: look before you go on\n"
+            ));
             Ok(Exit::Ok)
         }
     }

@@ -44,13 +44,19 @@ impl Engine<'_> {
         for (at, step) in plan.steps().enumerate() {
             let Some(outcome) = self.history.outcome(&step.instance).cloned() else { continue };
             let looks: Vec<(&Look, Purpose)> = match (&step.what, outcome) {
-                (What::Change(c), Outcome::Done) => {
-                    c.done.iter().map(|l| (l, Purpose::After)).chain(c.verify.iter().map(|l| (l, Purpose::Verify))).collect()
-                }
+                (What::Change(c), Outcome::Done) => c
+                    .done
+                    .iter()
+                    .map(|l| (l, Purpose::After))
+                    .chain(c.verify.iter().map(|l| (l, Purpose::Verify)))
+                    .collect(),
                 (What::Change(c), Outcome::Already) => c.done.iter().map(|l| (l, Purpose::Before)).collect(),
-                (What::Manual(m), Outcome::Done) => {
-                    m.done.iter().map(|l| (l, Purpose::After)).chain(m.verify.iter().map(|l| (l, Purpose::Verify))).collect()
-                }
+                (What::Manual(m), Outcome::Done) => m
+                    .done
+                    .iter()
+                    .map(|l| (l, Purpose::After))
+                    .chain(m.verify.iter().map(|l| (l, Purpose::Verify)))
+                    .collect(),
                 (What::Manual(m), Outcome::Already) => m.done.iter().map(|l| (l, Purpose::Before)).collect(),
                 (What::Check(c), Outcome::Passed) if self.settled(at, step) => {
                     self.still_true(step, c)?;

@@ -113,7 +113,10 @@ impl Engine<'_> {
                 Ok(Truth::Unknown(w)) => return Ok(Some(Ran::Unknown(w))),
                 Err(u) => {
                     if self.clock.now().saturating_sub(since) > LOST || self.pending().is_some() {
-                        return Ok(Some(Ran::Lost(format!("{node} cannot be reached to learn what became of it: {}", u.why))));
+                        return Ok(Some(Ran::Lost(format!(
+                            "{node} cannot be reached to learn what became of it: {}",
+                            u.why
+                        ))));
                     }
                     self.reach.forget(node);
                     self.clock.sleep(wait);
@@ -165,7 +168,8 @@ impl Engine<'_> {
                     let signal = self.interrupts.name().to_string();
                     let then = "leaves at once; the step goes on on its node".to_string();
                     self.record(Event::Interrupted { signal: signal.clone(), then })?;
-                    attempt.ran = Ran::Left(format!("left by {signal} while `{}` was running on {node}", self.title(step)));
+                    attempt.ran =
+                        Ran::Left(format!("left by {signal} while `{}` was running on {node}", self.title(step)));
                     return Ok(attempt);
                 }
                 None => {}

@@ -180,7 +180,8 @@ impl Engine<'_> {
             self.prove_all(true)?;
         }
         // What was there before the first attempt is what an undo must bring back.
-        let first = self.history.steps.get(&step.instance).and_then(|s| s.intents.first()).and_then(|i| i.before.clone());
+        let first =
+            self.history.steps.get(&step.instance).and_then(|s| s.intents.first()).and_then(|i| i.before.clone());
         let was = before.as_ref().map(|b| b.1);
         let kept = first.or(before.map(|b| b.0));
         let sent = match self.sent(&change.run, kept.as_ref()) {
@@ -198,7 +199,8 @@ impl Engine<'_> {
     fn came_of(&mut self, step: &Step, change: &Change, node: &str, attempt: Attempt) -> Turn<Result<End, Failure>> {
         let tail = attempt.tail();
         let output = String::from_utf8_lossy(&attempt.out).into_owned();
-        let failure = |why: String, code, final_| Failure { why, code, tail: tail.clone(), output: output.clone(), final_ };
+        let failure =
+            |why: String, code, final_| Failure { why, code, tail: tail.clone(), output: output.clone(), final_ };
         let ended = |end: End, final_| match end.outcome {
             Outcome::Failed(why) => Err(failure(why, end.code, final_)),
             _ => Ok(end),
@@ -212,7 +214,9 @@ impl Engine<'_> {
                 }
                 ended(self.verified(step, change, node, step.within, Some(code), tail.clone())?, false)
             }
-            Ran::Exit(code) => Err(failure(format!("exit {code}"), Some(code), code == NO_RETRY && change.kind != "sh")),
+            Ran::Exit(code) => {
+                Err(failure(format!("exit {code}"), Some(code), code == NO_RETRY && change.kind != "sh"))
+            }
             Ran::Never(why) => {
                 self.history.never_began(&step.instance);
                 let why = format!("it was not started: {why}");
@@ -227,7 +231,9 @@ impl Engine<'_> {
             Ran::Broken(why, Truth::Done(code)) if change.done.is_some() || !change.exits.contains(&code) => {
                 let why = format!("{why} (exit {code})");
                 match self.so_now(step, change, node)? {
-                    Some(Answer::Yes) => ended(self.verified(step, change, node, step.within, Some(code), tail.clone())?, true),
+                    Some(Answer::Yes) => {
+                        ended(self.verified(step, change, node, step.within, Some(code), tail.clone())?, true)
+                    }
                     _ => Err(failure(why, Some(code), true)),
                 }
             }
@@ -241,7 +247,9 @@ impl Engine<'_> {
                 let halt = Halt::Unknown(format!("{} ({node}): {why}", self.title(step)));
                 return Err((Some(End { outcome: Outcome::Unknown(why), code: None, tail }), halt));
             }
-            Ran::Broken(why, Truth::Unknown(w)) => ended(self.unknown(step, change, node, format!("{why}; {w}"), tail.clone())?, true),
+            Ran::Broken(why, Truth::Unknown(w)) => {
+                ended(self.unknown(step, change, node, format!("{why}; {w}"), tail.clone())?, true)
+            }
             Ran::Unknown(why) => ended(self.unknown(step, change, node, why, tail.clone())?, true),
             Ran::Left(why) => return Err((None, Halt::Stopped(why))),
             Ran::Lost(why) => return Err((None, Halt::Unknown(format!("{} ({node}): {why}", self.title(step))))),
@@ -265,7 +273,11 @@ impl Engine<'_> {
         }
         if self.pending().is_some() {
             // With tries left it has not failed yet: a resume tries on.
-            let end = (!more).then(|| End { outcome: Outcome::Failed(failed.why.clone()), code: failed.code, tail: failed.tail.clone() });
+            let end = (!more).then(|| End {
+                outcome: Outcome::Failed(failed.why.clone()),
+                code: failed.code,
+                tail: failed.tail.clone(),
+            });
             let halt = self.heed().err().unwrap_or_else(|| self.signalled());
             return Err((end, halt));
         }
@@ -297,14 +309,23 @@ impl Engine<'_> {
     }
 
     /// Looks again after a change: `done` and every `verify` must be true.
-    fn verified(&mut self, step: &Step, change: &Change, node: &str, within: Duration, code: Option<i32>, tail: String) -> Turn {
+    fn verified(
+        &mut self,
+        step: &Step,
+        change: &Change,
+        node: &str,
+        within: Duration,
+        code: Option<i32>,
+        tail: String,
+    ) -> Turn {
         let since = self.clock.now();
         let after = change.done.iter().map(|l| (l, Purpose::After));
         for (look, purpose) in after.chain(change.verify.iter().map(|l| (l, Purpose::Verify))) {
             let left = within.saturating_sub(self.clock.now().saturating_sub(since));
             let seen = self.look_until(step, node, look, purpose, left)?;
             if seen.answer != Answer::Yes && self.hurried() {
-                let (signal, then) = (self.interrupts.name().to_string(), "stops here; a resume looks whether it became so");
+                let (signal, then) =
+                    (self.interrupts.name().to_string(), "stops here; a resume looks whether it became so");
                 self.record(Event::Interrupted { signal, then: then.into() })?;
                 return Err((None, self.signalled()));
             }

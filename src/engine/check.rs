@@ -11,6 +11,9 @@ use crate::plan::{Answer, Check, Place, Step, TrueOn, What};
 use crate::shell::Value;
 use std::time::Duration;
 
+/// What each of its nodes said.
+type Sights = Vec<(String, Seen)>;
+
 impl Engine<'_> {
     pub(super) fn check(&mut self, step: &Step) -> Go {
         let What::Check(check) = &step.what else { unreachable!("only checks come here") };
@@ -51,7 +54,7 @@ impl Engine<'_> {
     }
 
     /// Looks until it is true, for `within`; what is unsettled is waited for even where the playbook gives no time.
-    fn looks_until(&mut self, step: &Step, check: &Check, within: Duration) -> Go<(Vec<(String, Seen)>, Option<String>)> {
+    fn looks_until(&mut self, step: &Step, check: &Check, within: Duration) -> Go<(Sights, Option<String>)> {
         let began = self.clock.now();
         loop {
             let seen = self.looks(step, check)?;
@@ -66,7 +69,7 @@ impl Engine<'_> {
         }
     }
 
-    pub(super) fn looks(&mut self, step: &Step, check: &Check) -> Go<Vec<(String, Seen)>> {
+    pub(super) fn looks(&mut self, step: &Step, check: &Check) -> Go<Sights> {
         let mut out = Vec::new();
         for (place, look) in &check.looks {
             self.choose(place)?;

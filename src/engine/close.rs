@@ -15,7 +15,8 @@ impl Engine<'_> {
         let degraded = steps().any(|s| matches!(s.outcome, Some(Outcome::Failed(_))));
         let unknown = steps().any(|s| matches!(s.outcome, Some(Outcome::Unknown(_))) && s.ours());
         let stuck = steps().any(|s| matches!(s.undone, Some(Outcome::UndoFailed(_) | Outcome::Unknown(_))));
-        let either = |after: Verdict, before: Verdict, exit: Exit| if changed { (after, Exit::Stopped) } else { (before, exit) };
+        let either =
+            |after: Verdict, before: Verdict, exit: Exit| if changed { (after, Exit::Stopped) } else { (before, exit) };
         let ((mut verdict, mut exit), why) = match halt {
             None if self.history.undoing => ((Verdict::RolledBack, Exit::RolledBack), None),
             None if degraded => ((Verdict::Degraded, Exit::Degraded), None),
@@ -30,10 +31,7 @@ impl Engine<'_> {
             Some(Halt::Failed(w)) => (either(Verdict::Failed, Verdict::NotReady, Exit::NotReady), Some(w)),
             Some(Halt::Locked(w)) => (either(Verdict::Stopped, Verdict::Locked, Exit::Locked), Some(w)),
             Some(Halt::Unknown(w)) => ((Verdict::Unknown, Exit::Unknown), Some(w)),
-            Some(Halt::Journal(w)) => {
-                let why = format!("the journal cannot be written: {w}");
-                (either(Verdict::Stopped, Verdict::NotReady, Exit::NotReady), Some(why))
-            }
+            Some(Halt::Journal(w)) => (either(Verdict::Stopped, Verdict::NotReady, Exit::NotReady), Some(w)),
         };
         if unknown {
             (verdict, exit) = (Verdict::Unknown, exit.worst(Exit::Unknown));
@@ -45,8 +43,10 @@ impl Engine<'_> {
         let skipped = steps_skipped(&self);
         let (nodes, next) = (self.node_words(verdict), self.next(verdict, why.as_deref()));
         let event = Event::RunFinished { verdict, exit: exit.code(), nodes, skipped, next };
-        // The last record; when even that cannot be written the code still says what is known.
-        let _ = self.sink.record(event);
+        // The last record; when even that cannot be written, the screen and the code still say what is known.
+        if self.sink.record(event.clone()).is_err() {
+            self.sink.show(event);
+        }
         Ending { verdict, exit, why }
     }
 
@@ -66,7 +66,8 @@ impl Engine<'_> {
                 }
                 _ if steps.iter().any(|s| s.ours()) => {
                     let ours = self.history.order.iter().filter_map(|i| self.history.steps.get(i));
-                    let titles: Vec<&str> = ours.filter(|s| s.node == n.name && s.ours()).map(|s| s.title.as_str()).collect();
+                    let titles: Vec<&str> =
+                        ours.filter(|s| s.node == n.name && s.ours()).map(|s| s.title.as_str()).collect();
                     format!("changed: {}", titles.join(", "))
                 }
                 _ if steps.iter().any(|s| s.undone.is_some()) => "as it was before this run".to_string(),

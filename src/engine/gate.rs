@@ -128,7 +128,10 @@ impl Engine<'_> {
         use crate::plan::{Answer, What};
         let redo = self.redo.contains(&step.instance);
         if !redo
-            && matches!(self.history.outcome(&step.instance), Some(Outcome::Done | Outcome::Already | Outcome::Skipped(_)))
+            && matches!(
+                self.history.outcome(&step.instance),
+                Some(Outcome::Done | Outcome::Already | Outcome::Skipped(_))
+            )
         {
             return Ok(true);
         }

@@ -59,7 +59,8 @@ pub(crate) fn value_of(plan: &crate::plan::Plan, values: &BTreeMap<String, Value
         })
     };
     if base == "all" || base == "peers" {
-        let nodes = plan.nodes.iter().map(|n| n.name.as_str()).filter(|n| base == "all" || Some(*n) != plan.target.as_deref());
+        let nodes =
+            plan.nodes.iter().map(|n| n.name.as_str()).filter(|n| base == "all" || Some(*n) != plan.target.as_deref());
         let lines: Vec<Vec<u8>> = nodes.filter_map(|n| Some([n.as_bytes(), b" ", &one(n)?.0].concat())).collect();
         return (!lines.is_empty()).then(|| Value(lines.join(&b'\n')));
     }
@@ -75,9 +76,14 @@ impl Engine<'_> {
     pub(super) fn sent(&self, command: &Command, before: Option<&Value>) -> Result<Sent, String> {
         let value = |key: &str| if key == BEFORE { before.cloned() } else { self.value(key) };
         let unknown = |var: &str, from: &str| {
-            if from.is_empty() { format!("`${var}` is not known") } else { format!("`${var}` is not known (from {from})") }
+            if from.is_empty() {
+                format!("`${var}` is not known")
+            } else {
+                format!("`${var}` is not known (from {from})")
+            }
         };
-        let script = command.script(&self.plan.env, &self.plan.functions, value).map_err(|w| unknown(&w.var, &w.from))?;
+        let script =
+            command.script(&self.plan.env, &self.plan.functions, value).map_err(|w| unknown(&w.var, &w.from))?;
         let input = command.input(value, self.secrets).map_err(|name| unknown(&name, ""))?;
         let (stdin, secret) = input.map_or((None, false), |(text, secret)| (Some(text), secret));
         Ok(Sent { script, stdin, secret })
@@ -85,7 +91,9 @@ impl Engine<'_> {
 
     /// Which of a step's run-time values are not known yet.
     pub(super) fn missing(&self, step: &Step) -> Option<String> {
-        step.wants().into_iter().find(|w| self.value(&w.key).is_none())
+        step.wants()
+            .into_iter()
+            .find(|w| self.value(&w.key).is_none())
             .map(|w| format!("`${}` is not known: {} did not tell", w.var, w.from))
     }
 
@@ -95,7 +103,15 @@ impl Engine<'_> {
         self.look_as(&step.instance, &title, step.look_deadline, node, look, purpose)
     }
 
-    pub(super) fn look_as(&mut self, id: &str, title: &str, deadline: Duration, node: &str, look: &Look, purpose: Purpose) -> Go<Seen> {
+    pub(super) fn look_as(
+        &mut self,
+        id: &str,
+        title: &str,
+        deadline: Duration,
+        node: &str,
+        look: &Look,
+        purpose: Purpose,
+    ) -> Go<Seen> {
         let reply = match self.sent(&look.command, None) {
             Ok(sent) => match self.reach.look(node, &sent, deadline) {
                 Ok(reply) => reply,
@@ -107,14 +123,29 @@ impl Engine<'_> {
         let nothing_to_do = look.reading == crate::plan::Reading::Catalog && reply.code == Some(3);
         let seen = Seen { answer, reply, nothing_to_do };
         let evidence = seen.shown();
-        let looked = Looked { step: id.into(), title: title.into(), node: node.into(), purpose, answer, code: seen.reply.code, evidence };
+        let looked = Looked {
+            step: id.into(),
+            title: title.into(),
+            node: node.into(),
+            purpose,
+            answer,
+            code: seen.reply.code,
+            evidence,
+        };
         self.record(Event::Looked(looked))?;
         Ok(seen)
     }
 
     /// Looks until the answer is *yes*, for `within`; *unsettled* is waited for as long, and at least ten seconds. One ^C
     /// waits for what belongs to the running step; a second one, or a signal that leaves, does not.
-    pub(super) fn look_until(&mut self, step: &Step, node: &str, look: &Look, purpose: Purpose, within: Duration) -> Go<Seen> {
+    pub(super) fn look_until(
+        &mut self,
+        step: &Step,
+        node: &str,
+        look: &Look,
+        purpose: Purpose,
+        within: Duration,
+    ) -> Go<Seen> {
         let since = self.clock.now();
         let of_the_step = matches!(purpose, Purpose::After | Purpose::Verify);
         loop {
@@ -155,7 +186,11 @@ impl Engine<'_> {
                     return Ok(Some(why));
                 }
                 Answer::Unsettled | Answer::CouldNotLook => {
-                    let why = format!("{} ({node}): cannot tell whether it is to be done: {}", self.title(step), seen.shown());
+                    let why = format!(
+                        "{} ({node}): cannot tell whether it is to be done: {}",
+                        self.title(step),
+                        seen.shown()
+                    );
                     return Err(Halt::Failed(why));
                 }
             }
@@ -171,7 +206,11 @@ impl Engine<'_> {
         match seen.answer {
             Answer::Yes => Ok((true, String::new())),
             Answer::No => Ok((false, "its condition is not true".into())),
-            _ => Err(Halt::Failed(format!("{} ({node}): cannot tell whether it is to be done: {}", stage.title, seen.shown()))),
+            _ => Err(Halt::Failed(format!(
+                "{} ({node}): cannot tell whether it is to be done: {}",
+                stage.title,
+                seen.shown()
+            ))),
         }
     }
 

@@ -57,7 +57,11 @@ impl Engine<'_> {
                 return Err((Some(End::of(Outcome::Failed("not confirmed".into()))), halt));
             }
             ask = true;
-            let looks = manual.done.iter().map(|l| (l, Purpose::After)).chain(manual.verify.iter().map(|l| (l, Purpose::Verify)));
+            let looks = manual
+                .done
+                .iter()
+                .map(|l| (l, Purpose::After))
+                .chain(manual.verify.iter().map(|l| (l, Purpose::Verify)));
             let Some(said) = self.first_not_so(step, node, looks, within)? else { return Ok(End::of(Outcome::Done)) };
             let why = format!("confirmed, but it is not so: {said}");
             let failed = Failure { why: why.clone(), tail: said, ..Failure::default() };

@@ -253,14 +253,18 @@ impl<'a> Engine<'a> {
                 continue;
             }
             // What runs on a node already asks nobody; before anything else is started there, the gate is asked.
-            let under_way = self.history.steps.get(&step.instance).and_then(|s| s.open()).is_some_and(|i| i.claim.is_some());
+            let under_way =
+                self.history.steps.get(&step.instance).and_then(|s| s.open()).is_some_and(|i| i.claim.is_some());
             if !under_way {
                 self.open_gate(i)?;
             }
             self.change_step(step)?;
         }
         // A gate that was raised over looks only: shown with what they saw.
-        if stage.gate != Gate::Open && !stage.steps.iter().any(Step::changes) && !self.history.gates.contains_key(&stage.id) {
+        if stage.gate != Gate::Open
+            && !stage.steps.iter().any(Step::changes)
+            && !self.history.gates.contains_key(&stage.id)
+        {
             self.ask_gate()?;
         }
         Ok(())
@@ -290,7 +294,15 @@ impl<'a> Engine<'a> {
         self.finish(step, &node, Outcome::Skipped(why), None, String::new(), self.clock.now())
     }
 
-    fn finish(&mut self, step: &Step, node: &str, outcome: Outcome, code: Option<i32>, tail: String, since: Duration) -> Go {
+    fn finish(
+        &mut self,
+        step: &Step,
+        node: &str,
+        outcome: Outcome,
+        code: Option<i32>,
+        tail: String,
+        since: Duration,
+    ) -> Go {
         let took_ms = self.clock.now().saturating_sub(since).as_millis() as u64;
         let attempts = self.history.steps.get(&step.instance).map_or(0, |s| s.started() as u32);
         if attempts > 0 && self.locked.iter().any(|n| n == node) {

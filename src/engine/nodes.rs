@@ -50,7 +50,9 @@ impl Engine<'_> {
                 if let Some((Some(before), _)) = self.history.seen.get(node)
                     && g.identity.as_ref().is_some_and(|now| now != before)
                 {
-                    return Err(Halt::NotReady(format!("{node} is not the machine it was when this run began (its identity differs)")));
+                    return Err(Halt::NotReady(format!(
+                        "{node} is not the machine it was when this run began (its identity differs)"
+                    )));
                 }
                 let unrecorded = g.unrecorded.clone().filter(|_| self.will_change(node));
                 self.seen(node, g, unrecorded)?;
@@ -64,7 +66,12 @@ impl Engine<'_> {
     }
 
     fn seen(&mut self, node: &str, g: Greeting, unrecorded: Option<String>) -> Go {
-        self.record(Event::NodeSeen { node: node.into(), boot: g.boot.clone(), identity: g.identity.clone(), unrecorded })?;
+        self.record(Event::NodeSeen {
+            node: node.into(),
+            boot: g.boot.clone(),
+            identity: g.identity.clone(),
+            unrecorded,
+        })?;
         self.greeted.insert(node.to_string(), g);
         Ok(())
     }

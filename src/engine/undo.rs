@@ -40,7 +40,9 @@ impl Engine<'_> {
         }
         self.greet_these(&nodes)?;
         // The others' locks may have been left by a sitting that was killed: given back with the rest, if they can be.
-        for node in self.history.steps.values().filter(|s| !s.intents.is_empty()).map(|s| s.node.clone()).collect::<Vec<_>>() {
+        for node in
+            self.history.steps.values().filter(|s| !s.intents.is_empty()).map(|s| s.node.clone()).collect::<Vec<_>>()
+        {
             if !nodes.contains(&node) && self.greet(&node)?.is_ok() {
                 nodes.push(node);
             }
@@ -83,7 +85,12 @@ impl Engine<'_> {
         for step in steps {
             self.heed()?;
             self.undo_step(step)?;
-            if self.history.steps.get(&step.instance).is_some_and(|s| matches!(s.undone, Some(Outcome::UndoFailed(_) | Outcome::Unknown(_)))) {
+            if self
+                .history
+                .steps
+                .get(&step.instance)
+                .is_some_and(|s| matches!(s.undone, Some(Outcome::UndoFailed(_) | Outcome::Unknown(_))))
+            {
                 return Err(Halt::Stopped(format!("the undo of `{}` failed", self.title(step))));
             }
         }
@@ -94,7 +101,9 @@ impl Engine<'_> {
     fn settle_open(&mut self) -> Go {
         let plan = self.plan;
         for step in plan.steps() {
-            let Some(s) = self.history.steps.get(&step.instance).filter(|s| s.ours() && s.undo.is_empty()) else { continue };
+            let Some(s) = self.history.steps.get(&step.instance).filter(|s| s.ours() && s.undo.is_empty()) else {
+                continue;
+            };
             let known = s.outcome.as_ref().is_some_and(|o| !matches!(o, Outcome::Unknown(_)));
             let (node, claim) = (s.node.clone(), s.intents.last().and_then(|i| i.claim.clone()));
             let Some(claim) = claim.filter(|_| !known) else { continue };
@@ -109,7 +118,9 @@ impl Engine<'_> {
                 }
                 Ran::Left(why) => return Err(Halt::Stopped(why)),
                 Ran::Lost(why) => return Err(Halt::Unknown(why)),
-                Ran::Broken(why, Truth::Running) => return Err(Halt::Unknown(format!("{title} ({node}): {why}; it still runs"))),
+                Ran::Broken(why, Truth::Running) => {
+                    return Err(Halt::Unknown(format!("{title} ({node}): {why}; it still runs")));
+                }
                 Ran::Broken(why, Truth::Unknown(w)) => self.settle_unknown(step, &node, format!("{why}; {w}"))?,
                 Ran::Unknown(why) => self.settle_unknown(step, &node, why)?,
             }
@@ -130,7 +141,14 @@ impl Engine<'_> {
             Some(true) => Ok(()),
             Some(false) => {
                 self.history.never_began(&step.instance);
-                self.finish(step, node, Outcome::Failed("it did not happen".into()), None, String::new(), self.clock.now())
+                self.finish(
+                    step,
+                    node,
+                    Outcome::Failed("it did not happen".into()),
+                    None,
+                    String::new(),
+                    self.clock.now(),
+                )
             }
             None => Err(halt),
         }
@@ -187,7 +205,13 @@ impl Engine<'_> {
     }
 
     /// Runs an undo, or learns the end of one that was under way. The inner error: what it comes to without running.
-    fn undo_attempt(&mut self, step: &Step, node: &str, command: &Command, done: Option<&Look>) -> Go<Result<Attempt, Outcome>> {
+    fn undo_attempt(
+        &mut self,
+        step: &Step,
+        node: &str,
+        command: &Command,
+        done: Option<&Look>,
+    ) -> Go<Result<Attempt, Outcome>> {
         let s = self.history.steps.get(&step.instance);
         let open = s.and_then(|s| s.open_undo()).and_then(|i| i.claim.clone());
         let before = s.and_then(|s| s.intents.first()).and_then(|i| i.before.clone());

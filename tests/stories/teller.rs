@@ -314,8 +314,9 @@ impl Sink for Tape {
         Ok(())
     }
     fn show(&mut self, event: Event) {
-        if let Event::Output { text, .. } = event {
-            self.at.say(format!("      {}", text.trim_end()));
+        match &event {
+            Event::Output { text, .. } => self.at.say(format!("      {}", text.trim_end())),
+            other => self.at.say(format!("(not recorded) {}", told(other).unwrap_or_default())),
         }
     }
 }
@@ -358,7 +359,11 @@ fn told(event: &Event) -> Option<String> {
         Event::GateAnswered { answer, by, .. } => format!("  {answer}, by {by}"),
         Event::StepStarted { title, node, number, of, .. } => format!("> {title} on {node} [{number}/{of}]"),
         Event::StepIntent { title, attempt, before, .. } => {
-            let before = before.as_ref().filter(|b| !b.is_empty()).map(|b| format!(" before={}", b.lossy().trim_end())).unwrap_or_default();
+            let before = before
+                .as_ref()
+                .filter(|b| !b.is_empty())
+                .map(|b| format!(" before={}", b.lossy().trim_end()))
+                .unwrap_or_default();
             format!("  intent {title} #{attempt}{before}")
         }
         Event::AttemptFailed { attempt, of, why, .. } => format!("  attempt {attempt} of {of} failed: {why}"),
@@ -454,7 +459,8 @@ impl Story {
     }
     /// One sitting; `None`: the power was cut.
     fn sit(&mut self, prompter: &mut dyn Prompter, back: bool) -> Option<Ending> {
-        let mut tape = Tape { at: self.at.clone(), records: Rc::clone(&self.records), left: self.left, cut: self.cut.take() };
+        let mut tape =
+            Tape { at: self.at.clone(), records: Rc::clone(&self.records), left: self.left, cut: self.cut.take() };
         let (mut reach, clock) = (self.at.clone(), self.at.clone());
         let ending = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let first = match (self.records.borrow().is_empty(), back) {
@@ -471,7 +477,9 @@ impl Story {
                     comment: None,
                     marker: "m".into(),
                 }),
-                (false, false) => Some(Event::RunResumed { run: "r1".into(), purpose: "resume".into(), hawiz: "0".into() }),
+                (false, false) => {
+                    Some(Event::RunResumed { run: "r1".into(), purpose: "resume".into(), hawiz: "0".into() })
+                }
                 (false, true) => None,
             };
             if let Some(event) = first {
@@ -479,7 +487,8 @@ impl Story {
             }
             let (history, secrets) = (self.history(), BTreeMap::new());
             let settings = self.settings.clone();
-            let engine = Engine::new(&self.plan, history, &mut reach, prompter, &mut tape, &clock, &self.at, &secrets, settings);
+            let engine =
+                Engine::new(&self.plan, history, &mut reach, prompter, &mut tape, &clock, &self.at, &secrets, settings);
             if back { engine.roll_back() } else { engine.run() }
         }));
         self.at.signal.set(None);
@@ -509,6 +518,9 @@ impl Story {
             return;
         }
         let wanted = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(wanted == text, "{name} is told otherwise (HAWIZ_BLESS=1 keeps it):\n--- wanted\n{wanted}\n--- told\n{text}");
+        assert!(
+            wanted == text,
+            "{name} is told otherwise (HAWIZ_BLESS=1 keeps it):\n--- wanted\n{wanted}\n--- told\n{text}"
+        );
     }
 }

@@ -41,7 +41,12 @@ impl Ended {
     }
     #[track_caller]
     pub fn says(self, text: &str) -> Ended {
-        assert!(self.out.contains(text) || self.err.contains(text), "{text}\nstdout:\n{}\nstderr:\n{}", self.out, self.err);
+        assert!(
+            self.out.contains(text) || self.err.contains(text),
+            "{text}\nstdout:\n{}\nstderr:\n{}",
+            self.out,
+            self.err
+        );
         self
     }
 }
@@ -70,7 +75,8 @@ impl World {
     /// The site file: two nodes, and what is put behind them.
     pub fn site(&self, more: &str) {
         let dir = self.dir.display();
-        let node = |n: &str| format!("[nodes.{n}]\nvia = [\"env\", \"NODE={n}\", \"sh\"]\nstate = \"{dir}/state/{n}\"\n");
+        let node =
+            |n: &str| format!("[nodes.{n}]\nvia = [\"env\", \"NODE={n}\", \"sh\"]\nstate = \"{dir}/state/{n}\"\n");
         let text = format!("playbook = \"playbook.toml\"\n[inputs]\nw = \"{dir}/w\"\n{}{}{more}", node("a"), node("b"));
         fs::write(self.dir.join("hawiz.toml"), text).expect("the folder is ours");
     }
@@ -147,7 +153,8 @@ impl World {
                 if path.is_dir() && !path.is_symlink() {
                     todo.push(path);
                 } else {
-                    let content = fs::read_link(&path).map(|t| t.as_os_str().as_bytes().to_vec()).or_else(|_| fs::read(&path));
+                    let content =
+                        fs::read_link(&path).map(|t| t.as_os_str().as_bytes().to_vec()).or_else(|_| fs::read(&path));
                     all.insert(path, content.unwrap_or_default());
                 }
             }
@@ -235,7 +242,9 @@ undo.sh = 'echo undo-blind >>"$w/$node/trace"'
 /// One node, whatever steps.
 pub fn lonely(steps: &[&str]) -> String {
     let steps: String = steps.iter().map(|s| format!("[[activate.step]]\n{s}\n")).collect();
-    format!("format = 1\ntitle = \"One node\"\n[inputs]\nw = {{}}\nv = {{ default = \"\" }}\n[[activate]]\nstage = \"Go\"\n{steps}")
+    format!(
+        "format = 1\ntitle = \"One node\"\n[inputs]\nw = {{}}\nv = {{ default = \"\" }}\n[[activate]]\nstage = \"Go\"\n{steps}"
+    )
 }
 
 /// Small, seeded, good enough to shuffle with.
@@ -245,7 +254,8 @@ impl Dice {
     /// From the clock, or from `HAWIZ_SEED`; printed, so that a failure can be had again.
     pub fn new(what: &str) -> Dice {
         let given = std::env::var("HAWIZ_SEED").ok().and_then(|s| s.parse().ok());
-        let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64);
+        let now =
+            || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64);
         let seed = given.unwrap_or_else(now);
         eprintln!("{what}: HAWIZ_SEED={seed}");
         Dice(seed | 1)
