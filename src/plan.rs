@@ -51,6 +51,9 @@ pub struct Plan {
     /// `deactivate`: the checks of `inactive` on the target, taken at the end.
     #[serde(default)]
     pub closing: Option<Proof>,
+    /// `activate`: the same, taken when a roll-back has undone it.
+    #[serde(default)]
+    pub undone: Option<Proof>,
     /// Paths that it mounts, unmounts, links or copies: hawiz's own state may not lie below them.
     #[serde(default)]
     pub paths: Vec<Value>,

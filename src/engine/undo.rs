@@ -7,12 +7,15 @@
 use super::attempt::{Attempt, Ran};
 use super::looks::Seen;
 use super::{Engine, Go, Halt};
-use crate::event::{Event, Outcome, Purpose};
+use crate::event::{Event, Outcome, Proven, Purpose};
 use crate::plan::{Answer, Look, Step, Undo, What};
 use crate::prompt::{Answer as Said, Question};
 use crate::reach::Truth;
 use crate::shell::{Command, Word};
 use std::time::Duration;
+
+/// How long a node may take to be inactive after the last undo.
+const SETTLES: Duration = Duration::from_secs(30);
 
 /// A step's undo and its `done`.
 fn parts(step: &Step) -> Option<(&Undo, Option<&Look>)> {
@@ -94,7 +97,31 @@ impl Engine<'_> {
                 return Err(Halt::Stopped(format!("the undo of `{}` failed", self.title(step))));
             }
         }
-        Ok(())
+        self.inactive_again()
+    }
+
+    /// A roll-back of an activation ends as a deactivation does: the node must be inactive, as it would have to prove to
+    /// others. What ran there before this run was not its to stop: that is said, and no more.
+    fn inactive_again(&mut self) -> Go {
+        let plan = self.plan;
+        let Some(own) = &plan.undone else { return Ok(()) };
+        let since = self.clock.now();
+        let proven = loop {
+            let proven = self.proven_by_looking(own)?;
+            // A service that stops by and by has the time that a change has to show.
+            if proven == Proven::LookedAt || self.clock.now().saturating_sub(since) > SETTLES || self.pending().is_some() {
+                break proven;
+            }
+            self.clock.sleep(Duration::from_secs(1));
+        };
+        self.record(Event::ProofTaken { node: own.node.clone(), proven: proven.clone(), again: false })?;
+        let (Proven::Active(why) | Proven::CannotTell(why)) = proven else { return Ok(()) };
+        let why = format!("everything was taken back, but {} is not inactive: {why}", own.node);
+        let before = plan.steps().any(|s| {
+            let kind = matches!(&s.what, What::Change(c) if s.exclusive || c.kind == "service-start");
+            kind && matches!(self.history.outcome(&s.instance), Some(Outcome::Already))
+        });
+        if before { self.record(Event::Noted { text: why }) } else { Err(Halt::Stopped(why)) }
     }
 
     /// Before anything is undone, what may still run is ended, and what never began is told apart.

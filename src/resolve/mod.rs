@@ -161,7 +161,7 @@ impl Resolver<'_> {
         self.learn(at, stages, &cast);
         let stages = self.stages(&procedure, stages, &cast);
         let mut proof = Vec::new();
-        let mut closing = None;
+        let (mut closing, mut undone) = (None, None);
         if let Some(inactive) = inactive.filter(|_| procedure != "inactive") {
             let of = |r: &mut Self, node: &String| {
                 let cast = Cast {
@@ -177,10 +177,10 @@ impl Resolver<'_> {
             for node in if target.is_some() { &peers } else { &all } {
                 proof.push(of(self, node));
             }
-            if procedure == "deactivate"
-                && let Some(t) = &target
-            {
-                closing = Some(of(self, t));
+            match (&target, procedure.as_str()) {
+                (Some(t), "deactivate") => closing = Some(of(self, t)),
+                (Some(t), "activate") => undone = Some(of(self, t)),
+                _ => {}
             }
         }
         self.unique(&stages);
@@ -209,6 +209,7 @@ impl Resolver<'_> {
             proof,
             stages,
             closing,
+            undone,
             paths: std::mem::take(&mut self.out.paths),
             addresses: std::mem::take(&mut self.out.addresses),
             digest: String::new(),

@@ -192,6 +192,7 @@ pub fn plan(stages: Vec<Stage>) -> Plan {
         proof: Vec::new(),
         stages,
         closing: None,
+        undone: None,
         paths: Vec::new(),
         addresses: Vec::new(),
         digest: "d1".into(),

@@ -113,6 +113,7 @@ pub fn bare(stages: Vec<Stage>) -> Plan {
         proof: vec![],
         stages,
         closing: None,
+        undone: None,
         paths: vec![],
         addresses: vec![],
         digest: "d1ge57d1ge57d1ge57".into(),
