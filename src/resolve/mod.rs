@@ -45,7 +45,7 @@ pub struct Files {
 
 /// SHA-256, first 16 hexadecimal digits: enough to tell two plans apart, short enough to type.
 pub fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(8).map(|b| format!("{b:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }
 
 /// Makes the plan, or adds to `problems` why it cannot be made.
@@ -64,6 +64,12 @@ struct Out {
     addresses: Vec<Value>,
     secrets: Vec<String>,
     captures: Vec<(String, String)>,
+}
+
+/// Scripts on their way through `sh -n`.
+struct Checking {
+    spans: Vec<std::ops::Range<usize>>,
+    said: std::thread::JoinHandle<Vec<Option<String>>>,
 }
 
 struct Resolver<'a> {
@@ -184,7 +190,7 @@ impl Resolver<'_> {
             }
         }
         self.unique(&stages);
-        self.syntax();
+        let checking = self.syntax();
         let activates =
             exclusive && (procedure == "activate" || stages.iter().flat_map(|s| &s.steps).any(|s| s.exclusive));
         self.reachable(&stages, closing.is_some());
@@ -216,6 +222,7 @@ impl Resolver<'_> {
         };
         plan.functions = self.functions_of(&plan);
         plan.digest = plan_digest(&plan);
+        self.checked(checking);
         Some(plan)
     }
 
@@ -370,7 +377,7 @@ impl Resolver<'_> {
         if steps.is_empty() {
             return None;
         }
-        let digest = digest(&serde_json::to_vec(&steps).expect("a step is plain data"));
+        let digest = digest_of(&steps);
         Some(plan::Stage { id, title, about, owner: stage.owner.clone(), gate, when, when_on, steps, digest })
     }
 
@@ -489,22 +496,24 @@ impl Resolver<'_> {
         }
     }
 
-    /// Every script through `sh -n`.
-    fn syntax(&mut self) {
-        let scripts = std::mem::take(&mut self.scripts);
-        let mut texts: Vec<&str> = Vec::new();
-        let mut spans = Vec::new();
+    /// Sends every script through `sh -n`, each text once, while the plan is made.
+    fn syntax(&mut self) -> Checking {
         let mut seen = std::collections::HashSet::new();
-        for (text, span) in &scripts {
-            if seen.insert(text.as_str()) {
-                texts.push(text);
-                spans.push(span);
-            }
-        }
-        let closed: Vec<(&str, bool)> = texts.iter().map(|t| (*t, names::scan(t).closed)).collect();
-        for (i, said) in syntax::check(&closed).into_iter().enumerate() {
+        let mut scripts = std::mem::take(&mut self.scripts);
+        scripts.retain(|(text, _)| seen.insert(text.clone()));
+        let (texts, spans): (Vec<String>, Vec<_>) = scripts.into_iter().unzip();
+        let said = std::thread::spawn(move || {
+            let texts: Vec<(&str, bool)> = texts.iter().map(|t| (t.as_str(), names::scan(t).closed)).collect();
+            syntax::check(&texts)
+        });
+        Checking { spans, said }
+    }
+
+    fn checked(&mut self, checking: Checking) {
+        let said = checking.said.join().expect("the check of the scripts does not panic");
+        for (span, said) in checking.spans.iter().zip(said) {
             if let Some(said) = said {
-                self.problem(spans[i], format!("this script is not shell: {said}"));
+                self.problem(span, format!("this script is not shell: {said}"));
             }
         }
     }
@@ -566,10 +575,37 @@ impl Resolver<'_> {
     }
 }
 
-/// Covers all that a node will see, whatever file or version it came from.
+/// Covers all that a node will see, whatever file or version it came from. What the stages hold is in their digests.
 pub fn plan_digest(plan: &Plan) -> String {
-    let seen = Plan { sources: Vec::new(), hawiz: String::new(), digest: String::new(), here: None, ..plan.clone() };
-    digest(&serde_json::to_vec(&seen).expect("a plan is plain data"))
+    let stages: Vec<_> = plan.stages.iter().map(|s| (&s.id, &s.title, &s.gate, &s.when, &s.when_on, &s.digest)).collect();
+    digest_of(&(
+        (plan.format, &plan.procedure, &plan.title, &plan.about, &plan.target, &plan.nodes),
+        (&plan.env, &plan.functions, &plan.inputs, &plan.secrets, &plan.captures),
+        (plan.exclusive, plan.activates, &plan.proof, &plan.closing, &plan.undone, &plan.paths, &plan.addresses),
+        stages,
+    ))
+}
+
+/// The digest of plain data, as its JSON.
+fn digest_of(data: &impl serde::Serialize) -> String {
+    struct Hash(Sha256);
+    impl std::io::Write for Hash {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.update(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut out = std::io::BufWriter::with_capacity(1 << 16, Hash(Sha256::new()));
+    serde_json::to_writer(&mut out, data).expect("plain data");
+    let Ok(Hash(hash)) = out.into_inner() else { unreachable!("a hash takes every byte") };
+    hex(&hash.finalize())
+}
+
+fn hex(hash: &[u8]) -> String {
+    hash.iter().take(8).map(|b| format!("{b:02x}")).collect()
 }
 
 fn stage_id(stage: &Stage) -> String {

@@ -12,7 +12,7 @@ pub fn check(texts: &[(&str, bool)]) -> Vec<Option<String>> {
     let mut said = vec![None; texts.len()];
     let together: Vec<usize> = (0..texts.len()).filter(|i| texts[*i].1).collect();
     let mut alone: Vec<usize> = (0..texts.len()).filter(|i| !texts[*i].1).collect();
-    for chunk in together.chunks(500) {
+    for chunk in together.chunks(1000) {
         let mut all = String::new();
         for i in chunk {
             all.push_str("_() {\n:\n");
