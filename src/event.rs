@@ -244,6 +244,9 @@ pub enum Event {
         /// Last lines of output, masked.
         #[serde(default)]
         tail: String,
+        /// The playbook wants the output shown though all is well.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        show: bool,
         /// Milliseconds from the step's turn to its end.
         took_ms: u64,
     },
@@ -278,10 +281,13 @@ pub enum Event {
         signal: String,
         then: String,
     },
-    /// Last of every sitting. `nodes`: what state each node is in, in words; `next`: how to go on.
+    /// Last of every sitting. `why`: what ended it before its end; `nodes`: what state each node is in, in words; `next`:
+    /// how to go on.
     RunFinished {
         verdict: Verdict,
         exit: u8,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
         nodes: Vec<(String, String)>,
         skipped: Vec<(String, String)>,
         next: Vec<String>,

@@ -42,8 +42,8 @@ pub enum Question {
     Attest { node: String, lines: Vec<String> },
     /// The outcome of a step is unknown: did it happen?
     Unknown { step: String, lines: Vec<String> },
-    /// Undo these, in this order?
-    Undo { lines: Vec<String> },
+    /// Undo these, in this order? `steps` are instances.
+    Undo { steps: Vec<String>, lines: Vec<String> },
     /// A secret, not echoed.
     Secret { name: String, prompt: String },
     /// An input that has neither value nor default.

@@ -146,14 +146,14 @@ impl Surveyor<'_> {
                 let words = if said.is_empty() { title.clone() } else { format!("{title}: {said}") };
                 match seen.map(|s| s.0) {
                     Some(Answer::Yes) => {}
-                    Some(Answer::No) => active.push(words),
+                    Some(Answer::No) => active.push(crate::engine::not_so(&title, &said)),
                     _ => open.push(words),
                 }
             }
         }
         match (active.is_empty(), open.is_empty()) {
             (true, true) => Proven::LookedAt,
-            (false, _) => Proven::Active(active.join("; ")),
+            (false, _) => Proven::Active(format!("not so: {}", active.join("; "))),
             (true, false) => Proven::CannotTell(open.join("; ")),
         }
     }

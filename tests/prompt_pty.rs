@@ -227,7 +227,7 @@ fn one_burst_answers_one_question() {
     pty.send("y\ny\ny\ny\ny\n");
     pty.expect(ASKS);
     pty.send("n\rr\rr\rr\r");
-    pty.expect("required.: ");
+    pty.expect("required. ");
     pty.send("q\r");
     assert_eq!(asked.answers(&mut pty), [Answer::Yes, Answer::No, Answer::Choice(Choice::Quit, None)]);
 }
@@ -253,7 +253,7 @@ fn every_way_out_stops_and_leaves_the_terminal_as_it_was() {
             failure(&[Choice::Retry]),
             Question::Secret { name: "pw".into(), prompt: "Password".into() },
             Question::Input { name: "vip".into(), prompt: "Virtual IP".into(), choices: vec![] },
-            Question::Undo { lines: vec![] },
+            Question::Undo { steps: vec![], lines: vec![] },
         ] {
             let mut pty = Pty::new();
             let asked = ask(&pty, vec![question.clone()]);
@@ -387,13 +387,13 @@ fn the_failure_menu_offers_only_what_is_offered() {
     let mut pty = Pty::new();
     let asked = ask(&pty, vec![failure(&[Retry, LookAgain, Quit])]);
     pty.expect("What now?  [r]etry  [l]ook again  [o]utput  [q]uit, resumable  [?]");
-    pty.expect("No [s]kip: it is required.: ");
+    pty.expect("No [s]kip: it is required. ");
     pty.send("s\r");
     pty.expect("`s` is no answer here; type one of r, l, o, q, ?.");
-    pty.expect("required.: ");
+    pty.expect("required. ");
     pty.send("o\r");
     pty.expect("first line of output\r\nsecond ^[[2Jline\r\n");
-    pty.expect("required.: ");
+    pty.expect("required. ");
     pty.send("l\r");
     assert_eq!(asked.answer(&mut pty), Answer::Choice(LookAgain, None));
 
@@ -426,7 +426,7 @@ fn every_other_question_has_its_words() {
         |capture: Option<&str>| Question::Manual { step: step(), lines: lines(), capture: capture.map(String::from) };
     q(manual(None), "Done?  [d]one  [n]o  [q]uit  [?]: ", "done\r", Answer::Yes);
     q(manual(None), "[?]: ", "n\r", Answer::No);
-    q(manual(Some("serial")), "type serial (Esc stops): ", "A 7\r", text("A 7"));
+    q(manual(Some("serial")), "type serial (n: it cannot be done; Esc stops): ", "A 7\r", text("A 7"));
     let overdue = || Question::Overdue { step: step(), lines: lines(), after: Duration::from_secs(300) };
     let asks = "[w]ait longer  [e]nd it  [q]uit, leave it running  [?]: ";
     q(overdue(), asks, "w\r", Answer::Choice(Choice::Extend, None));
@@ -437,7 +437,7 @@ fn every_other_question_has_its_words() {
     let unknown = || Question::Unknown { step: step(), lines: lines() };
     q(unknown(), "[h]appened  [d]id not  [q]uit, resumable  [?]: ", "h\r", Answer::Choice(Choice::Happened, None));
     q(unknown(), "[?]: ", "d\r", Answer::Choice(Choice::DidNot, None));
-    q(Question::Undo { lines: lines() }, "Undo?  [y]es  [n]o  [?]: ", "y\r", Answer::Yes);
+    q(Question::Undo { steps: vec![], lines: lines() }, "Undo?  [y]es  [n]o  [?]: ", "y\r", Answer::Yes);
     let kind =
         || Question::Input { name: "db".into(), prompt: "Database".into(), choices: vec!["a".into(), "b".into()] };
     q(kind(), "Database (a, b; no default): ", "b\r", text("b"));
@@ -559,6 +559,7 @@ fn probe_view() {
         attempts: 1,
         code: Some(0),
         tail,
+        show: false,
         took_ms: 1200,
     });
     show(Event::GateAsked { stage: "p/t".into() });
@@ -566,7 +567,14 @@ fn probe_view() {
     line.clear();
     std::io::stdin().read_line(&mut line).expect("the terminal is open");
     show(Event::GateAnswered { stage: "p/t".into(), answer: "yes".into(), by: "person".into() });
-    show(Event::RunFinished { verdict: Verdict::Completed, exit: 0, nodes: vec![], skipped: vec![], next: vec![] });
+    show(Event::RunFinished {
+        verdict: Verdict::Completed,
+        exit: 0,
+        why: None,
+        nodes: vec![],
+        skipped: vec![],
+        next: vec![],
+    });
     drop(views);
     eprintln!("the end");
 }

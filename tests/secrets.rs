@@ -17,7 +17,9 @@ impl World {
         let dir = std::env::temp_dir().join(format!("hawiz-secrets-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).expect("a world can be made");
-        let site = format!("playbook = \"pb.toml\"\n{site_secrets}[nodes.a]\nvia = [\"env\", \"NODE=a\", \"sh\"]\nstate = \"node\"\n");
+        let site = format!(
+            "playbook = \"pb.toml\"\n{site_secrets}[nodes.a]\nvia = [\"env\", \"NODE=a\", \"sh\"]\nstate = \"node\"\n"
+        );
         std::fs::write(dir.join("hawiz.toml"), site).expect("the site file is written");
         let playbook = r#"
 format = 1
@@ -129,7 +131,11 @@ fn without_a_source_and_without_a_person_nothing_runs() {
     let world = World::new("none", "");
     let out = world.activate(&[]);
     assert_eq!(out.status.code(), Some(4));
-    assert!(String::from_utf8_lossy(&out.stderr).contains("`$HAWIZ_SECRET_PW`"), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        String::from_utf8_lossy(&out.stderr).contains("`$HAWIZ_SECRET_PW`"),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
     assert!(!world.dir.join("taken").exists());
 }
 
@@ -151,7 +157,8 @@ fn a_secret_on_the_command_line_or_in_a_file_is_refused() {
 fn a_dry_run_asks_for_no_secret() {
     let world = World::new("dry", "");
     let dir = format!("dir={}", world.dir.display());
-    let out = world.hawiz(&["activate", "--on", "a", "--dryrun", "--set", &dir, "--format", "sh"], &[("HAWIZ_SECRET_PW", SECRET)]);
+    let out = world
+        .hawiz(&["activate", "--on", "a", "--dryrun", "--set", &dir, "--format", "sh"], &[("HAWIZ_SECRET_PW", SECRET)]);
     assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
     assert!(String::from_utf8_lossy(&out.stdout).contains("${pw:?secret}"), "{}", String::from_utf8_lossy(&out.stdout));
     assert!(!world.dir.join("runs").exists() && !world.dir.join("node").exists());

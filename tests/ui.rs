@@ -213,6 +213,7 @@ fn questions_say_what_happened_and_what_stands() {
             attempt: 3,
             code: Some(1),
             why: "exit 1",
+            told: false,
             output: "one\ntwo\nthree\nfour\nfive\nJob for \u{1b}[31mxcatd.service failed because the control process exited with error code",
             changed: &["10.5.106.7 added".to_string(), "postgresql started".to_string()],
         };
@@ -222,7 +223,8 @@ fn questions_say_what_happened_and_what_stands() {
         put("failure, nothing changed", d.failure(&Failed { changed: &[], code: None, output: "", ..failed }));
         let mut all: Vec<String> = plan.steps().filter(|s| s.changes()).map(|s| s.instance.clone()).collect();
         all.reverse();
-        put("undo", d.undo(&plan, &all));
+        put("failure, told", d.failure(&Failed { told: true, ..failed }));
+        put("undo", d.undo(&plan, &all, None));
         put("attest", d.attest(&plan, "xcatmn1", &looks));
         put("manual", d.manual(&plan.stages[3].steps[0], Some(&looks)));
         put("overdue", d.overdue(start, "xcatmn2", secs(300), "still\nrunning\n"));
@@ -298,4 +300,76 @@ fn ten_thousand_steps_are_printed_in_linear_time() {
         // Unoptimised and on a busy machine; quadratic work would take a hundred times as long.
         assert!(many < few * 40 + std::time::Duration::from_millis(200), "{format:?}: {few:?}, then {many:?}");
     }
+}
+
+/// What a still terminal of 80 columns shows of these events.
+fn term(events: Vec<hawiz::event::Event>) -> String {
+    let page = Page::default();
+    let mut view = Term::new(Sink::new(page.clone()), Style::still(80, false));
+    records(events).iter().for_each(|r| view.event(r));
+    view.finish();
+    page.text()
+}
+
+fn done(step: &str, title: &str, outcome: hawiz::event::Outcome, tail: &str, show: bool) -> hawiz::event::Event {
+    let (step, title, node, tail) = (step.into(), title.into(), "a".into(), tail.into());
+    hawiz::event::Event::StepFinished { step, title, node, outcome, attempts: 1, code: Some(0), tail, show, took_ms: 1 }
+}
+
+#[test]
+fn output_that_is_to_be_shown_is_shown_though_all_is_well() {
+    use hawiz::event::Outcome::Passed;
+    let event = done("p/s/x@a", "The world now", Passed, "one\n\u{1b}[2Jtwo\n", true);
+    let shown = term(vec![event.clone()]);
+    assert_eq!(shown.lines().skip(1).collect::<Vec<_>>(), ["    | one", "    | ^[[2Jtwo"]);
+    let page = Page::default();
+    Plain::new(Sink::new(page.clone()), |t| t.naive_utc(), 0).event(&records(vec![event])[0]);
+    assert!(page.text().contains("printed: one\\n^[[2Jtwo; 0.001s [Passed]"), "{}", page.text());
+}
+
+#[test]
+fn a_stage_has_one_heading_and_a_gate_brings_its_own() {
+    use hawiz::event::{Event, Outcome};
+    let page = Page::default();
+    let mut view = Term::new(Sink::new(page.clone()), Style::still(80, false));
+    let begun = |id: &str, n| Event::StageStarted { stage: id.into(), title: format!("Stage {n}"), number: n, of: 2 };
+    let ask = |id: &str| Event::GateAsked { stage: id.into() };
+    records(vec![begun("p/a", 1), ask("p/a")]).iter().for_each(|r| view.event(r));
+    view.gate();
+    let after = [done("p/a/x@a", "X", Outcome::Done, "", false), begun("p/b", 2), ask("p/b")];
+    records(after.to_vec()).iter().for_each(|r| view.event(r));
+    let by_flag = Event::GateAnswered { stage: "p/b".into(), answer: "yes".into(), by: "yes-flag".into() };
+    records(vec![by_flag]).iter().for_each(|r| view.event(r));
+    let lines: Vec<String> = page.text().lines().map(|l| l.split("   ").next().unwrap_or(l).to_string()).collect();
+    assert_eq!(lines, ["", "  ✓ X", "", "2 · Stage 2", "  answered: yes (by yes-flag)"]);
+}
+
+#[test]
+fn a_failure_is_told_once_and_a_check_on_several_nodes_names_them() {
+    use hawiz::event::{Event, Outcome};
+    let failed = Event::AttemptFailed {
+        step: "p/s/x@a".into(),
+        node: "a".into(),
+        attempt: 1,
+        of: 1,
+        code: Some(1),
+        why: "exit 1".into(),
+        tail: "no".into(),
+    };
+    let shown = term(vec![failed, done("p/s/x@a", "X", Outcome::Failed("exit 1".into()), "no", false)]);
+    assert_eq!(shown.lines().filter(|l| l.contains("| no")).count(), 1, "{shown}");
+    assert!(shown.lines().last().is_some_and(|l| l.starts_with("  ✗ X") && l.ends_with("exit 1 · a")), "{shown}");
+
+    let look = |node: &str, answer| {
+        let mut l = looked("p/s/y@a", "Y", hawiz::event::Purpose::Check, answer, "");
+        l.node = node.into();
+        Event::Looked(l)
+    };
+    use hawiz::plan::Answer::{No, Yes};
+    let begins = Event::StepStarted { step: "p/s/y@a".into(), title: "Y".into(), node: "a".into(), number: 1, of: 1 };
+    let passed = done("p/s/y@a", "Y", Outcome::Passed, "", false);
+    let both = term(vec![begins.clone(), look("a", Yes), look("b", Yes), passed.clone()]);
+    assert!(both.trim_end().ends_with("  a, b"), "{both}");
+    let one = term(vec![begins, look("a", Yes), look("b", No), passed]);
+    assert!(one.trim_end().ends_with("  a ✓, b ✗"), "{one}");
 }

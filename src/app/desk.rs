@@ -3,15 +3,16 @@
 //! Invariant: an event is on disk before any view sees it; secrets are masked before either does.
 
 use crate::engine::{Clock, Sink};
-use crate::event::{Event, Record};
+use crate::event::{Event, Outcome, Record, Verdict};
 use crate::journal::Journal;
 use crate::mask::Masker;
 use crate::plan::Plan;
 use crate::prompt::terminal::Terminal;
-use crate::prompt::{Given, Prompter, Question};
+use crate::prompt::{Answer, Choice, Given, Prompter, Question};
 use crate::signal::{Interrupts, Signals};
 use crate::ui::gate::{Drawer, Failed};
-use crate::ui::{Looks, View, Views};
+use crate::ui::script::rest_text;
+use crate::ui::{Looks, Style, View, Views};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,25 +21,42 @@ use std::time::Duration;
 pub(super) struct Screen {
     pub views: Views,
     pub looks: Looks,
-    /// The last failure, for its menu: attempt, code.
-    failed: (u32, Option<i32>),
+    /// The last failure, for its menu: attempt, code, and whether it stands on the screen.
+    failed: (u32, Option<i32>, bool),
     changed: Vec<String>,
+    /// How the rest of the plan is printed when somebody goes on dry; None: not at all.
+    dry: Option<(Rc<Plan>, Style)>,
+    /// The stage whose gate was answered last.
+    stage: String,
 }
 
 impl Screen {
-    pub(super) fn new(views: Views) -> Rc<RefCell<Screen>> {
-        Rc::new(RefCell::new(Screen { views, looks: Looks::default(), failed: (0, None), changed: Vec::new() }))
+    pub(super) fn new(views: Views, dry: Option<(Rc<Plan>, Style)>) -> Rc<RefCell<Screen>> {
+        let (looks, changed, stage) = (Looks::default(), Vec::new(), String::new());
+        Rc::new(RefCell::new(Screen { views, looks, failed: (0, None, false), changed, dry, stage }))
     }
 
     pub(super) fn show(&mut self, record: &Record) {
         self.looks.record(record);
         match &record.event {
-            Event::AttemptFailed { attempt, code, .. } => self.failed = (*attempt, *code),
-            Event::StepStarted { .. } => self.failed = (0, None),
-            Event::StepFinished { title, outcome: crate::event::Outcome::Done, .. } => self.changed.push(title.clone()),
+            Event::AttemptFailed { attempt, code, .. } => self.failed = (*attempt, *code, true),
+            Event::StepStarted { .. } => self.failed = (0, None, false),
+            Event::StepFinished { title, outcome: Outcome::Done, .. } => self.changed.push(title.clone()),
+            Event::GateAnswered { stage, .. } => self.stage.clone_from(stage),
+            Event::RunFinished { verdict: Verdict::Dry, .. } => self.rest(),
             _ => {}
         }
         self.views.event(record);
+    }
+
+    /// What would have come: before the verdict, which is the last that is read.
+    fn rest(&mut self) {
+        let Some((plan, style)) = &self.dry else { return };
+        let from = plan.stages.iter().position(|s| s.id == self.stage).unwrap_or(0);
+        self.looks.now = Some(chrono::Utc::now());
+        let text = rest_text(plan, from, &self.looks, style);
+        self.views.pause();
+        super::say(&format!("\nFrom here on dry, nothing of this is done:\n{text}"));
     }
 }
 
@@ -81,6 +99,8 @@ pub(super) struct Person {
     pub screen: Rc<RefCell<Screen>>,
     pub plan: Rc<Plan>,
     pub drawer: Drawer,
+    /// The views print failures on this terminal, too.
+    pub tells: bool,
     pub signals: Rc<Signals>,
 }
 
@@ -89,6 +109,11 @@ impl Person {
         let mut q = question.clone();
         let mut screen = self.screen.borrow_mut();
         screen.looks.now = Some(chrono::Utc::now());
+        let (attempt, code, told) = screen.failed;
+        if matches!(q, Question::Failure { .. }) {
+            // Once; when it is asked again the screen is another.
+            screen.failed.2 = false;
+        }
         let step_of = |id: &str| self.plan.steps().find(|s| s.instance == id);
         let node_of = |s: &crate::plan::Step| match &s.place {
             crate::plan::Place::Node(n) => n.clone(),
@@ -108,7 +133,6 @@ impl Person {
                 if let Some(s) = step_of(step) {
                     let why = lines.first().cloned().unwrap_or_default();
                     let shown = if output.is_empty() { lines[1..].join("\n") } else { output.clone() };
-                    let (attempt, code) = screen.failed;
                     *lines = self.drawer.failure(&Failed {
                         step: s,
                         node: &node_of(s),
@@ -116,6 +140,7 @@ impl Person {
                         code,
                         why: &why,
                         output: &shown,
+                        told: told && self.tells,
                         changed: &screen.changed,
                     });
                 }
@@ -144,6 +169,9 @@ impl Person {
                     *lines = self.drawer.unknown(s, &node_of(s), &why, Some(&screen.looks));
                 }
             }
+            Question::Undo { steps, lines } if !steps.is_empty() => {
+                *lines = self.drawer.undo(&self.plan, steps, Some(&screen.looks));
+            }
             Question::Undo { .. } | Question::Secret { .. } | Question::Input { .. } => {}
         }
         q
@@ -153,9 +181,18 @@ impl Person {
 impl Prompter for Person {
     fn ask(&mut self, question: &Question) -> Given {
         let question = self.drawn(question);
-        self.screen.borrow_mut().views.pause();
+        match &question {
+            Question::Gate { .. } => self.screen.borrow_mut().views.gate(),
+            _ => self.screen.borrow_mut().views.pause(),
+        }
         let given = self.terminal.ask(&question);
-        self.screen.borrow_mut().views.resume();
+        let ends = matches!(
+            given.answer,
+            Answer::No | Answer::Quit | Answer::Dry | Answer::Stop(_) | Answer::Choice(Choice::Quit, _)
+        );
+        if !ends {
+            self.screen.borrow_mut().views.resume();
+        }
         // A ^C that answered this question asks for nothing more.
         self.signals.clear_interrupt();
         given

@@ -65,7 +65,7 @@ fn refusals(plan: &Plan, survey: &Survey) -> Vec<String> {
         for (node, proven) in &survey.proof {
             match proven {
                 Proven::LookedAt | Proven::Attested => {}
-                Proven::Active(why) => out.insert(0, format!("{node} is not inactive: {why}")),
+                Proven::Active(why) => out.insert(0, format!("{node} is active: {why}")),
                 Proven::CannotTell(why) | Proven::Alive(why) => {
                     out.insert(0, format!("{node} is not proven inactive: {why}"))
                 }
@@ -101,7 +101,7 @@ pub(super) fn dry_run(common: &Common, read: Read, offline: bool, how: Option<Fo
     say_bytes(&ui::script::render(plan, Some(&looks), how, &style));
     let refused = refusals(plan, &survey);
     if matches!(how, ui::script::Format::Text) && !refused.is_empty() {
-        let list: Vec<String> = refused.iter().map(|r| format!("  {r}")).collect();
+        let list: Vec<String> = refused.iter().flat_map(|r| ui::text::hang(&format!("  {r}"), style.width)).collect();
         say(&format!("Would refuse:\n{}\n", list.join("\n")));
     }
     if let Some(held) = held {
@@ -143,8 +143,9 @@ pub(super) fn check(common: &Common, procedure: &str, set: &Set) -> Done {
         .iter()
         .any(|(n, _)| plan.steps().any(|s| matches!(&s.place, crate::plan::Place::Node(m) if m == n)));
     let ready = refused.is_empty() && !unreached;
+    let width = Style::stdout(colour(common), 0).width;
     for r in &refused {
-        say(&format!("not ready: {r}\n"));
+        ui::text::hang(&format!("not ready: {r}"), width).iter().for_each(|l| say(&format!("{l}\n")));
     }
     say(if ready { "ready\n" } else { "not ready\n" });
     Ok(if ready { Exit::Ok } else { Exit::NotReady })
@@ -222,7 +223,7 @@ pub(super) fn status(common: &Common, set: &Set) -> Done {
                         ui::escape::line(&ui::plain::proven(other))
                     ),
                 };
-                say(&format!("{line}\n"));
+                ui::text::hang(&line, style.width).iter().for_each(|l| say(&format!("{l}\n")));
             }
         }
     }

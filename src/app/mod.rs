@@ -14,7 +14,7 @@ use crate::cli::{Cli, Command, Common, SchemaOf};
 use crate::problem::{Exit, Fatal};
 use crate::ui::{self, Style};
 use clap::Parser;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 /// What a command gives: how the process ends.
 type Done = Result<Exit, Fatal>;
@@ -33,11 +33,22 @@ pub fn main() -> u8 {
         Ok(exit) => exit.code(),
         Err(fatal) => {
             let style = Style::stderr(colour(&common), 0);
-            let text = fatal.to_string();
+            let text = told(&fatal.to_string(), style.width);
             let _ = writeln!(std::io::stderr(), "{} {text}", style.paint(ui::Ink::Bad, "error:"));
             fatal.exit.code()
         }
     }
+}
+
+/// An error for this screen: prose is wrapped, what shows a source with its caret is not. A log gets whole lines.
+fn told(text: &str, width: usize) -> String {
+    let drawn = |l: &str| l.trim_start().starts_with(|c: char| c.is_ascii_digit() || "|-^=".contains(c));
+    if !std::io::stderr().is_terminal() || text.lines().any(drawn) {
+        return text.to_string();
+    }
+    // Room for `error: `.
+    let lines = text.lines().flat_map(|l| ui::text::hang(l, width.saturating_sub(7)));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn dispatch(cli: Cli) -> Done {

@@ -42,7 +42,7 @@ pub(super) fn procedure(common: &Common, name: &str, go: &Go) -> Done {
     let plan = &read.plan;
     let interactive = interactive();
     if !interactive {
-        unattended(plan, &read.answers, go.answer.yes)?;
+        unattended(plan, &read.answers, go.answer.yes, output(common) != ui::Output::Json)?;
     }
     let state = journal::state_dir(common.state_dir.as_deref())?;
     apart(plan, &state)?;
@@ -67,6 +67,9 @@ pub(super) fn procedure(common: &Common, name: &str, go: &Go) -> Done {
 
 /// The first record of a run.
 pub(super) fn started(plan: &Plan, run: &str, comment: Option<String>) -> Event {
+    // Named as short as can be from where the person is; the plan keeps where they really are.
+    let here = std::env::current_dir().unwrap_or_default();
+    let short = |p: &str| Path::new(p).strip_prefix(&here).map_or(p.to_string(), |s| s.display().to_string());
     Event::RunStarted {
         run: run.into(),
         format: event::FORMAT,
@@ -75,7 +78,7 @@ pub(super) fn started(plan: &Plan, run: &str, comment: Option<String>) -> Event 
         target: plan.target.clone(),
         plan: plan.digest.clone(),
         title: plan.title.clone(),
-        sources: plan.sources.iter().map(|s| s.path.clone()).collect(),
+        sources: plan.sources.iter().map(|s| short(&s.path)).collect(),
         stages: plan.stages.iter().map(|s| s.title.clone()).collect(),
         comment,
         marker: marker(),
@@ -92,18 +95,18 @@ pub(super) fn signals() -> Result<Rc<Signals>, Fatal> {
 }
 
 /// Without a terminal every gate must be answered before the first change.
-fn unattended(plan: &Plan, given: &Answers, yes: bool) -> Result<(), Fatal> {
+fn unattended(plan: &Plan, given: &Answers, yes: bool, skeleton: bool) -> Result<(), Fatal> {
     let missing = answers::missing(plan, given, yes, |_| true);
     if missing.is_empty() {
         return Ok(());
     }
-    let text = format!(
-        "there is no terminal, and these have no answer; nothing was run:\n  {}\nan answers file to fill in (--answers FILE):\n\n{}",
-        missing.join("\n  "),
-        answers::skeleton(plan)
-    );
-    Err(Fatal::new(Exit::NotReady, text.trim_end())
-        .hint("`--yes` answers plain gates; the others need an answers file"))
+    if skeleton {
+        // On stdout, so that `> answers.toml` keeps it.
+        say(&format!("{}\n", answers::skeleton(plan).trim_end()));
+    }
+    let text = format!("there is no terminal, and these have no answer; nothing was run:\n  {}", missing.join("\n  "));
+    Err(Fatal::new(Exit::NotReady, text)
+        .hint("`--yes` answers plain gates; an answers file to fill in (--answers FILE) stands on stdout"))
 }
 
 /// hawiz's own records, and the nodes', may not lie below what the plan mounts, unmounts, links or copies.
@@ -168,6 +171,7 @@ pub(super) struct Front {
     answer: Answer,
     secrets: BTreeMap<String, Value>,
     overrides: Vec<(String, String)>,
+    flags: String,
     pub(super) who: String,
 }
 
@@ -180,8 +184,13 @@ impl Front {
         let overrides = overrides.collect::<Result<Vec<_>, Fatal>>()?;
         let signals = signals()?;
         let stderr = Style::stderr(colour(common), verbosity(common));
-        let screen = Screen::new(ui::views(output(common), stderr, std::io::stdout().is_terminal()));
         let plan = Rc::new(plan.clone());
+        let dry = (output(common) != ui::Output::Json).then(|| (Rc::clone(&plan), stderr));
+        let screen = Screen::new(ui::views(output(common), stderr, std::io::stdout().is_terminal()), dry);
+        let flags = common.state_dir.as_ref().map(|d| {
+            let quoted = crate::shell::quote(std::os::unix::ffi::OsStrExt::as_bytes(d.as_os_str()));
+            format!("--state-dir {} ", String::from_utf8_lossy(&quoted))
+        });
         let mut person = None;
         if interactive {
             let wake = rustix::io::fcntl_dupfd_cloexec(signals.wake_fd(), 3).ok();
@@ -197,7 +206,8 @@ impl Front {
                 .map_err(|e| Fatal::new(Exit::Internal, format!("cannot ask on this terminal: {e}")))?;
             let drawer = Drawer { width: stderr.width, ascii: stderr.ascii };
             let (screen, plan, signals) = (Rc::clone(&screen), Rc::clone(&plan), Rc::clone(&signals));
-            person = Some(Person { terminal, screen, plan, drawer, signals });
+            let tells = output(common) == ui::Output::Term;
+            person = Some(Person { terminal, screen, plan, drawer, tells, signals });
         }
         let mut secrets = BTreeMap::new();
         for s in &plan.secrets {
@@ -220,7 +230,7 @@ impl Front {
             secrets.insert(s.name.clone(), Value::new(got.expose()));
         }
         let (answer, who) = (answer.clone(), Who::here().to_string());
-        Ok(Front { plan, screen, person, signals, answer, secrets, overrides, who })
+        Ok(Front { plan, screen, person, signals, answer, secrets, overrides, flags: flags.unwrap_or_default(), who })
     }
 
     /// Sits down to a run whose journal is open.
@@ -228,7 +238,7 @@ impl Front {
         let masker = (!self.secrets.is_empty()).then(|| Masker::new(self.secrets.values().map(|v| v.0.clone())));
         let fleet = nodes::fleet(&self.plan, folder, state);
         let (holder, attest, overrides) = (self.who.clone(), self.answer.attest.clone(), self.overrides.clone());
-        let settings = Settings { holder, attest, overrides, probe: PROBE };
+        let settings = Settings { holder, attest, overrides, probe: PROBE, flags: self.flags.clone() };
         let desk = Desk { journal, screen: Rc::clone(&self.screen), who: self.who.clone(), masker };
         Sitting { front: self, desk, answers, fleet, settings, history: History::default() }
     }
@@ -293,13 +303,6 @@ impl Sitting {
         };
         let screen = Rc::clone(&self.desk.screen);
         screen.borrow_mut().views.finish();
-        if ending.verdict == event::Verdict::Dry {
-            // The rest of the plan as a dry run: what was looked at, what would have happened.
-            let style = Style::stderr(ui::Colour::Auto, 0);
-            let looks = screen.borrow();
-            let text = ui::script::render(&plan, Some(&looks.looks), ui::script::Format::Text, &style);
-            say(&String::from_utf8_lossy(&text));
-        }
         ending
     }
 }

@@ -12,6 +12,7 @@ use crate::site::Answers;
 use crate::ui::{self, Style, View};
 use crate::who::Who;
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 fn state(common: &Common) -> Result<PathBuf, Fatal> {
@@ -20,15 +21,31 @@ fn state(common: &Common) -> Result<PathBuf, Fatal> {
 
 pub(super) fn list(common: &Common) -> Done {
     let all = journal::runs(&state(common)?);
+    if common.output == Some(Output::Json) {
+        for r in all {
+            let line = serde_json::json!({
+                "run": r.id, "procedure": r.procedure, "target": r.target, "started": r.started,
+                "verdict": r.verdict, "open": r.open, "nodes": r.nodes, "problem": r.problem,
+            });
+            say(&format!("{line}\n"));
+        }
+        return Ok(Exit::Ok);
+    }
+    let wide = std::io::stdout().is_terminal().then(|| Style::stdout(colour(common), 0).width);
     if all.is_empty() {
         say("no runs are kept here\n");
     }
     for r in all {
         let when = ui::moment(&r.started)
-            .map_or(r.started.clone(), |t| t.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string());
-        let open = if r.open { "  can be resumed" } else { "" };
+            .map_or(r.started.clone(), |t| t.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M").to_string());
+        let open = if r.open { ", can be resumed" } else { "" };
         let problem = r.problem.as_deref().map(|p| format!("  {p}")).unwrap_or_default();
-        say(&format!("{}  {when}  {:<11}{open}{problem}\n", r.id, r.word()));
+        let line = format!("{}  {when}  {}{open}{problem}", r.id, r.word());
+        // One line a run where it is not a person's screen.
+        match wide {
+            Some(width) => ui::text::hang(&line, width).iter().for_each(|l| say(&format!("{l}\n"))),
+            None => say(&format!("{line}\n")),
+        }
     }
     Ok(Exit::Ok)
 }

@@ -198,7 +198,7 @@ impl Engine<'_> {
     /// What an attempt's end means: the step's end, or a failure to decide about.
     fn came_of(&mut self, step: &Step, change: &Change, node: &str, attempt: Attempt) -> Turn<Result<End, Failure>> {
         let tail = attempt.tail();
-        let output = String::from_utf8_lossy(&attempt.out).into_owned();
+        let output = String::from_utf8_lossy(&attempt.err_tail).into_owned();
         let failure =
             |why: String, code, final_| Failure { why, code, tail: tail.clone(), output: output.clone(), final_ };
         let ended = |end: End, final_| match end.outcome {

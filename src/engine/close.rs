@@ -41,8 +41,8 @@ impl Engine<'_> {
         }
         self.unlock_all(verdict);
         let skipped = steps_skipped(&self);
-        let (nodes, next) = (self.node_words(verdict), self.next(verdict, why.as_deref()));
-        let event = Event::RunFinished { verdict, exit: exit.code(), nodes, skipped, next };
+        let (nodes, next) = (self.node_words(verdict), self.next(verdict));
+        let event = Event::RunFinished { verdict, exit: exit.code(), why: why.clone(), nodes, skipped, next };
         // The last record; when even that cannot be written, the screen and the code still say what is known.
         if self.sink.record(event.clone()).is_err() {
             self.sink.show(event);
@@ -83,23 +83,23 @@ impl Engine<'_> {
     }
 
     /// How to go on.
-    fn next(&self, verdict: Verdict, why: Option<&str>) -> Vec<String> {
-        let mut out: Vec<String> = why.map(String::from).into_iter().collect();
-        let run = &self.history.run;
+    fn next(&self, verdict: Verdict) -> Vec<String> {
+        let mut out: Vec<String> = Vec::new();
+        let (run, flags) = (&self.history.run, &self.settings.flags);
         let left = !self.left_to_undo().is_empty();
         match verdict {
             Verdict::Stopped | Verdict::Failed | Verdict::Unknown | Verdict::Dry if self.history.undoing => {
                 if left {
-                    out.push(format!("go on with the roll-back:  hawiz rollback {run}"));
+                    out.push(format!("go on with the roll-back:  hawiz {flags}rollback {run}"));
                 }
-                out.push(format!("look:  hawiz show {run}"));
+                out.push(format!("look:  hawiz {flags}show {run}"));
             }
             Verdict::Stopped | Verdict::Failed | Verdict::Unknown | Verdict::Dry if self.history.changed() => {
-                out.push(format!("go on:      hawiz resume {run}"));
+                out.push(format!("go on:      hawiz {flags}resume {run}"));
                 if left {
-                    out.push(format!("take back:  hawiz rollback {run}"));
+                    out.push(format!("take back:  hawiz {flags}rollback {run}"));
                 }
-                out.push(format!("look:       hawiz show {run}"));
+                out.push(format!("look:       hawiz {flags}show {run}"));
             }
             Verdict::Stuck => {
                 out.push("an undo failed; these commands are left:".into());
@@ -113,7 +113,7 @@ impl Engine<'_> {
                 }
             }
             Verdict::Locked => {
-                out.push("when that run is really gone:  hawiz unlock NODE --reason TEXT".into());
+                out.push(format!("when that run is really gone:  hawiz {flags}unlock NODE --reason TEXT"));
             }
             _ => {}
         }

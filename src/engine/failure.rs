@@ -79,7 +79,8 @@ impl Engine<'_> {
             offers.push(Choice::Undo);
         }
         offers.push(Choice::Quit);
-        let (lines, output) = (failed.lines(), failed.output.clone());
+        let output = if failed.output.is_empty() { failed.tail.clone() } else { failed.output.clone() };
+        let lines = failed.lines();
         let question = Question::Failure { step: step.instance.clone(), lines, output, offers: offers.clone() };
         loop {
             let given = self.prompter.ask(&question);

@@ -122,7 +122,8 @@ impl Engine<'_> {
         let answer = look.read(reply.code);
         let nothing_to_do = look.reading == crate::plan::Reading::Catalog && reply.code == Some(3);
         let seen = Seen { answer, reply, nothing_to_do };
-        let evidence = seen.shown();
+        let told = seen.reply.problem.is_some() || answer == Answer::CouldNotLook;
+        let evidence = if told { seen.shown() } else { evidence(&seen.reply) };
         let looked = Looked {
             step: id.into(),
             title: title.into(),

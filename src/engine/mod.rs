@@ -26,6 +26,7 @@ mod proof;
 mod undo;
 
 pub(crate) use looks::{evidence, value_of};
+pub(crate) use proof::not_so;
 
 use crate::event::{Event, Outcome, Proven, Verdict};
 use crate::history::History;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub overrides: Vec<(String, String)>,
     /// Addresses a sign of life is looked for at are probed at most this long.
     pub probe: Duration,
+    /// Flags that a later command needs to find this run, each followed by a space; for the hints of the last words.
+    pub flags: String,
 }
 
 /// How a sitting ended.
@@ -309,8 +312,8 @@ impl<'a> Engine<'a> {
             let word = format!("run {}: {} [{}]", self.history.run, step.title.shown(), close::label(&outcome));
             self.reach.syslog(node, &word);
         }
-        let (step, title, node) = (step.instance.clone(), self.title(step), node.to_string());
-        self.record(Event::StepFinished { step, title, node, outcome, attempts, code, tail, took_ms })
+        let (step, title, node, show) = (step.instance.clone(), self.title(step), node.to_string(), step.show);
+        self.record(Event::StepFinished { step, title, node, outcome, attempts, code, tail, show, took_ms })
     }
 
     /// A step's title with what the run has learnt.

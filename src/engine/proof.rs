@@ -14,6 +14,12 @@ use std::time::Duration;
 /// An attestation counts for this run and this long.
 const VOUCHED: Duration = Duration::from_secs(600);
 
+/// A check of `inactive` that is false. Its title says what must be so, never what is: that is said here.
+pub(crate) fn not_so(title: &str, said: &str) -> String {
+    let said = if said.is_empty() { String::new() } else { format!(" ({said})") };
+    format!("\"{title}\"{said}")
+}
+
 impl Engine<'_> {
     /// Every peer, or the run ends here.
     pub(super) fn prove_all(&mut self, again: bool) -> Go {
@@ -25,7 +31,7 @@ impl Engine<'_> {
             self.proven.insert(proof.node.clone(), proven.clone());
             match proven {
                 Proven::LookedAt | Proven::Attested => {}
-                Proven::Active(why) => refused.push(format!("{} is not inactive: {why}", proof.node)),
+                Proven::Active(why) => refused.push(format!("{} is active: {why}", proof.node)),
                 Proven::Alive(why) => {
                     refused.push(format!("{} was vouched for, but it shows a sign of life: {why}", proof.node))
                 }
@@ -62,14 +68,14 @@ impl Engine<'_> {
                 let title = self.title(step);
                 match seen.answer {
                     Answer::Yes => {}
-                    Answer::No => active.push(format!("{title}: {}", seen.shown())),
+                    Answer::No => active.push(not_so(&title, &super::looks::evidence(&seen.reply))),
                     _ => open.push(format!("{title}: {}", seen.shown())),
                 }
             }
         }
         Ok(match (active.is_empty(), open.is_empty()) {
             (true, true) => Proven::LookedAt,
-            (false, _) => Proven::Active(active.join("; ")),
+            (false, _) => Proven::Active(format!("not so: {}", active.join("; "))),
             (true, false) => Proven::CannotTell(open.join("; ")),
         })
     }
@@ -146,7 +152,7 @@ impl Engine<'_> {
         Some(match self.proven.get(node)? {
             Proven::LookedAt => "inactive, as was looked at; not changed".to_string(),
             Proven::Attested => "inactive: a person vouched for it".to_string(),
-            Proven::Active(why) => format!("not inactive: {why}"),
+            Proven::Active(_) => "active, as was looked at".to_string(),
             Proven::Alive(why) => format!("not known; it shows a sign of life: {why}"),
             Proven::CannotTell(why) => format!("not known: {why}"),
         })

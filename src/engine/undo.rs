@@ -75,7 +75,7 @@ impl Engine<'_> {
         }
         let lines = self.undo_lines(&steps);
         loop {
-            let given = self.prompter.ask(&Question::Undo { lines: lines.clone() });
+            let given = self.prompter.ask(&Question::Undo { steps: todo.clone(), lines: lines.clone() });
             match given.answer {
                 Said::Yes => break,
                 Said::Again => {}
@@ -109,7 +109,10 @@ impl Engine<'_> {
         let proven = loop {
             let proven = self.proven_by_looking(own)?;
             // A service that stops by and by has the time that a change has to show.
-            if proven == Proven::LookedAt || self.clock.now().saturating_sub(since) > SETTLES || self.pending().is_some() {
+            if proven == Proven::LookedAt
+                || self.clock.now().saturating_sub(since) > SETTLES
+                || self.pending().is_some()
+            {
                 break proven;
             }
             self.clock.sleep(Duration::from_secs(1));

@@ -94,7 +94,10 @@ impl Terminal {
         // Writing into a String cannot fail.
         let _ = SimpleTheme.format_input_prompt(&mut out, text, None);
         let (_, width) = self.keys.size();
-        let wrapped = wrap_choices(out.trim_end(), width.saturating_sub(4));
+        let out = out.trim_end();
+        // A sentence that ended needs no colon.
+        let out = if text.ends_with('.') { out.trim_end_matches(':') } else { out };
+        let wrapped = wrap_choices(out, width.saturating_sub(4));
         let styled = console::Style::new().bold().force_styling(self.colours);
         let text = if self.colours { styled.apply_to(wrapped).to_string() } else { wrapped };
         format!("{text} ")
@@ -357,9 +360,13 @@ impl Prompter for Terminal {
                 self.lines(lines);
                 match capture {
                     Some(name) => {
-                        let prompt = format!("When it is done, type {} (Esc stops)", harmless(name));
+                        let name = harmless(name);
+                        let prompt = format!("When it is done, type {name} (n: it cannot be done; Esc stops)");
                         self.typed(&prompt, false, "what you see", |t| {
                             let t = t.trim();
+                            if is("n", t) || is("no", t) {
+                                return Some(Answer::No);
+                            }
                             (!t.is_empty()).then(|| Answer::Text(Value::from(t)))
                         })
                     }
@@ -401,7 +408,7 @@ impl Prompter for Terminal {
                 let (h, d, q) = (of(Choice::Happened), of(Choice::DidNot), of(Choice::Quit));
                 self.pick("Did it happen?", &[Choice::Happened, Choice::DidNot, Choice::Quit], &[&h, &d, &q])
             }
-            Question::Undo { lines } => {
+            Question::Undo { lines, .. } => {
                 self.lines(lines);
                 let yes = offer("y", "yes", "[y]es", "undo these, in this order");
                 let no = offer("n", "no", "[n]o", "undo nothing; what was changed stands");

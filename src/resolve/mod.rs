@@ -139,7 +139,8 @@ impl Resolver<'_> {
             && !self.world.nodes.iter().any(|n| n.name == *t)
         {
             let known: Vec<&str> = self.world.nodes.iter().map(|n| n.name.as_str()).collect();
-            let hint = did_you_mean(t, known.iter().copied()).unwrap_or_else(|| format!("it has: {}", known.join(", ")));
+            let hint =
+                did_you_mean(t, known.iter().copied()).unwrap_or_else(|| format!("it has: {}", known.join(", ")));
             self.site_problem(None, format!("the site has no node `{t}`")).hint = Some(hint);
             return None;
         }
@@ -577,7 +578,8 @@ impl Resolver<'_> {
 
 /// Covers all that a node will see, whatever file or version it came from. What the stages hold is in their digests.
 pub fn plan_digest(plan: &Plan) -> String {
-    let stages: Vec<_> = plan.stages.iter().map(|s| (&s.id, &s.title, &s.gate, &s.when, &s.when_on, &s.digest)).collect();
+    let stages: Vec<_> =
+        plan.stages.iter().map(|s| (&s.id, &s.title, &s.gate, &s.when, &s.when_on, &s.digest)).collect();
     digest_of(&(
         (plan.format, &plan.procedure, &plan.title, &plan.about, &plan.target, &plan.nodes),
         (&plan.env, &plan.functions, &plan.inputs, &plan.secrets, &plan.captures),

@@ -15,7 +15,7 @@ use super::text::{ago, beside, count, duration, fold_titles, hang};
 use super::words::{place, source, stage_note, title};
 use super::wrap::{dedent, wrap_command};
 use super::{Looks, Marks, Style, plain};
-use crate::event::{Proven, Purpose};
+use crate::event::{Looked, Proven, Purpose};
 use crate::plan::{Answer, Plan, Stage, Step, Undo, What};
 use crate::shell::{Command, quote};
 use std::time::Duration;
@@ -47,6 +47,8 @@ pub struct Failed<'a> {
     pub why: &'a str,
     /// All output that is kept; the menu shows its last lines.
     pub output: &'a str,
+    /// What failed stands right above, with its last words.
+    pub told: bool,
     /// Titles of the changes this run has made, oldest first.
     pub changed: &'a [String],
 }
@@ -65,6 +67,7 @@ impl Drawer {
         let number = plan.stages.iter().position(|s| s.id == stage.id).map_or(0, |i| i + 1);
         let left = format!("{number} {} {} ({number} of {})", m.dot, harmless(&stage.title), plan.stages.len());
         let mut head = beside(&left, &stage_note(stage, Some(looks), m.dot), self.width);
+        head.extend(self.about(&stage.about, 2, 3));
         for proof in proofs(plan) {
             head.extend(self.row("proof", &self.proof(&proof.node, looks)));
         }
@@ -109,6 +112,21 @@ impl Drawer {
         }
     }
 
+    /// What the playbook says of a stage or step, so many lines of it.
+    fn about(&self, about: &str, indent: usize, most: usize) -> Vec<String> {
+        let pad = " ".repeat(indent);
+        let text = block(about.trim_end());
+        let all = super::text::wrap(&text, self.width.saturating_sub(indent + 2));
+        let mut out: Vec<String> = all.iter().take(most).map(|l| format!("{pad}{l}")).collect();
+        if all.len() > most
+            && let Some(last) = out.last_mut()
+        {
+            last.push_str(&format!(" {}", self.marks().more));
+        }
+        out
+    }
+
+    /// What the looks said, by name where there is room. (Checks that are true stand below, with their mark.)
     fn looked(&self, stage: &Stage, looks: &Looks) -> String {
         let purposes = [Purpose::Check, Purpose::Before, Purpose::When];
         let seen: Vec<_> =
@@ -117,14 +135,20 @@ impl Drawer {
             return "nothing yet: this stage has no look that can be taken now".to_string();
         }
         let oldest = seen.iter().filter_map(|s| looks.age(s.at)).max();
-        let age = oldest.map(|s| if s < 2 { ", just now".into() } else { format!(", {} at most", ago(s)) });
+        let age = oldest.map(|s| if s < 2 { "just now".into() } else { format!("{} at most", ago(s)) });
+        let age = age.unwrap_or_default();
+        let words: Vec<String> = seen.iter().filter_map(|s| said(&s.looked)).collect();
+        let text = if words.is_empty() { format!("{age}: all true") } else { format!("{age}: {}", words.join(", ")) };
+        if super::text::wrap(&harmless(&text), self.width.saturating_sub(10)).len() <= 2 {
+            return text;
+        }
         let n = |a: Answer| seen.iter().filter(|s| s.looked.answer == a).count();
-        let mut parts = vec![format!("{} true", n(Answer::Yes)), format!("{} false", n(Answer::No))];
+        let mut parts = vec![format!("{} true", n(Answer::Yes)), format!("{} not so yet", n(Answer::No))];
         let open = n(Answer::Unsettled) + n(Answer::CouldNotLook);
         if open > 0 {
             parts.push(format!("{open} can't tell"));
         }
-        format!("{}{}: {}", count(seen.len(), "look", "looks"), age.unwrap_or_default(), parts.join(", "))
+        format!("{age}, {}: {}", count(seen.len(), "look", "looks"), parts.join(", "))
     }
 
     /// As many steps as there is room for: what refuses first, then changes with their commands; the rest is counted.
@@ -146,11 +170,11 @@ impl Drawer {
             };
             blocks.push(beside(&format!("  {mark} {}", title(&step.title, Some(looks))), &why, self.width));
         }
-        let mut of_changes = 0;
-        for (step, _) in changes {
-            of_changes += 1;
-            blocks.push(self.change(step, looks));
-        }
+        let of_changes = changes.clone().count();
+        let all = |abouts| changes.clone().map(|(step, _)| self.change(step, looks, abouts)).collect::<Vec<_>>();
+        // What steps are about gives way to what they run.
+        let roomy = blocks.iter().chain(&all(true)).map(Vec::len).sum::<usize>() + 2 <= room;
+        blocks.extend(all(roomy));
         let tail: Vec<String> =
             [(m.yes, quiet(State::Passed), "true"), (m.already, quiet(State::Already), "so already")]
                 .into_iter()
@@ -182,7 +206,7 @@ impl Drawer {
         out
     }
 
-    fn change(&self, step: &Step, looks: &Looks) -> Vec<String> {
+    fn change(&self, step: &Step, looks: &Looks, about: bool) -> Vec<String> {
         let m = self.marks();
         let seen = looks.one(&step.instance, Purpose::Before);
         let right = match seen {
@@ -195,6 +219,9 @@ impl Drawer {
         let at = place(&step.place, Some(looks));
         let right = [at, right].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(&format!(" {} ", m.dot));
         let mut out = beside(&format!("  {} {}", m.change, title(&step.title, Some(looks))), &right, self.width);
+        if about {
+            out.extend(self.about(&step.about, 4, 2));
+        }
         match &step.what {
             What::Change(c) => {
                 out.extend(self.command(&c.run, Some(looks), 6, 3));
@@ -278,14 +305,19 @@ impl Drawer {
         let code = f.code.map_or("no exit code".to_string(), |c| format!("exit {c}"));
         right.push(code.clone());
         let right = right.join(&format!(" {} ", m.dot));
-        let mut out = beside(&format!("{} {}", m.no, title(&f.step.title, None)), &right, self.width);
-        if !f.why.is_empty() && f.why != code {
-            out.extend(hang(&format!("    {}", harmless(f.why)), self.width));
+        let mut out = Vec::new();
+        if !f.told {
+            out = beside(&format!("{} {}", m.no, title(&f.step.title, None)), &right, self.width);
+            if !f.why.is_empty() && f.why != code {
+                out.extend(hang(&format!("    {}", harmless(f.why)), self.width));
+            }
         }
         if let What::Change(c) = &f.step.what {
             out.extend(self.command(&c.run, None, 4, 3));
         }
-        out.extend(self.output(f.output, 4));
+        if !f.told {
+            out.extend(self.output(f.output, 4));
+        }
         out.extend(self.changed(f.changed));
         out
     }
@@ -318,7 +350,7 @@ impl Drawer {
     }
 
     /// Undo these, in this order? `steps` are instances, the first is undone first.
-    pub fn undo(&self, plan: &Plan, steps: &[String]) -> Vec<String> {
+    pub fn undo(&self, plan: &Plan, steps: &[String], looks: Option<&Looks>) -> Vec<String> {
         let m = self.marks();
         let known: std::collections::HashMap<&str, &Step> = plan.steps().map(|s| (s.instance.as_str(), s)).collect();
         let mut out = vec![format!("Undo {}, in this order:", count(steps.len(), "change", "changes"))];
@@ -327,8 +359,8 @@ impl Drawer {
                 out.push(format!("  {}. {}", i + 1, harmless(instance)));
                 continue;
             };
-            let at = place(&step.place, None);
-            out.extend(beside(&format!("  {}. {}", i + 1, title(&step.title, None)), &at, self.width));
+            let at = place(&step.place, looks);
+            out.extend(beside(&format!("  {}. {}", i + 1, title(&step.title, looks)), &at, self.width));
             let undo = match &step.what {
                 What::Change(c) => &c.undo,
                 What::Manual(man) => &man.undo,
@@ -336,13 +368,13 @@ impl Drawer {
             };
             match undo {
                 Undo::Run(c) => {
-                    out.extend(self.command(c, None, 6, usize::MAX));
+                    out.extend(self.command(c, looks, 6, usize::MAX));
                     if c.wants.iter().any(|w| w.key == crate::shell::BEFORE) {
                         let text = "      ($before: what the look printed before the change)";
                         out.extend(hang(text, self.width));
                     }
                 }
-                Undo::Manual(text) => out.extend(hang(&format!("      by hand: {}", title(text, None)), self.width)),
+                Undo::Manual(text) => out.extend(hang(&format!("      by hand: {}", title(text, looks)), self.width)),
                 Undo::None(why) => out.extend(hang(&format!("      none needed: {}", harmless(why)), self.width)),
                 Undo::NoReturn(why) => {
                     let text = format!("      {} CANNOT BE UNDONE: {}; roll-back ends here", m.no, harmless(why));
@@ -436,5 +468,20 @@ impl Drawer {
             self.width,
         ));
         out
+    }
+}
+
+/// What a look that was no plain yes of a check said: in the node's words where it has some, else by its title.
+fn said(l: &Looked) -> Option<String> {
+    let words = l.evidence.trim();
+    let speaks = words.contains(' ') && columns(words) <= 60;
+    match (l.purpose, l.answer) {
+        (Purpose::Check, Answer::Yes) | (Purpose::When, Answer::Yes) => None,
+        (_, Answer::Unsettled | Answer::CouldNotLook) => Some(format!("can't tell: {}", l.title)),
+        (Purpose::When, Answer::No) => Some(format!("left out: {}", l.title)),
+        _ if speaks => Some(words.to_string()),
+        (Purpose::Check, Answer::No) => Some(format!("not so: {}", l.title)),
+        (_, Answer::Yes) => Some(format!("so already: {}", l.title)),
+        (_, Answer::No) => Some(format!("not yet: {}", l.title)),
     }
 }

@@ -34,13 +34,13 @@
 //! | `output` | `step`, `node`, `stderr` true or false, `text` as it came |
 //! | `link-lost` | `step`, `node`, `why` |
 //! | `captured` | `key`, `value` (text, or `{"hex": …}` when it is not UTF-8) |
-//! | `step-finished` | `step`, `title`, `node`, `outcome` `{"is": …, "why": …}` with `is` one of `done`, `already`, `passed`, `skipped`, `failed`, `unknown`, `undone`, `undo-failed`, `attempts`, `code` or null, `tail`, `took_ms` |
+//! | `step-finished` | `step`, `title`, `node`, `outcome` `{"is": …, "why": …}` with `is` one of `done`, `already`, `passed`, `skipped`, `failed`, `unknown`, `undone`, `undo-failed`, `attempts`, `code` or null, `tail`, `show`: true when the playbook wants `tail` shown (absent: false), `took_ms` |
 //! | `chosen` | `step`, `choice`, `reason` or null |
 //! | `undo-intent` | `step`, `title`, `node`, `attempt`, `claim` or null |
 //! | `undo-finished` | `step`, `title`, `node`, `outcome`, `tail` |
 //! | `noted` | `text` |
 //! | `interrupted` | `signal`, `then` |
-//! | `run-finished` | `verdict` (`completed`, `degraded`, `declined`, `not-ready`, `locked`, `stopped`, `failed`, `unknown`, `rolled-back`, `stuck`, `dry`), `exit` code, `nodes` `[[node, state]…]`, `skipped` `[[what, why]…]`, `next` lines |
+//! | `run-finished` | `verdict` (`completed`, `degraded`, `declined`, `not-ready`, `locked`, `stopped`, `failed`, `unknown`, `rolled-back`, `stuck`, `dry`), `exit` code, `why` it ended early (absent: it did not), `nodes` `[[node, state]…]`, `skipped` `[[what, why]…]`, `next` lines |
 //!
 //! The last line of a sitting is `run-finished`. Text is as nodes printed it, with secrets masked; JSON escapes control
 //! characters below U+0020, nothing else is taken out.

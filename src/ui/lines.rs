@@ -6,10 +6,10 @@
 
 use super::escape::{block, columns, cut, line as harmless};
 use super::plain;
-use super::report::last_screen;
+use super::report::{End, last_screen};
 use super::text::{beside, count, fold_titles, hang};
 use super::{Ink, Style};
-use crate::event::{Event, Outcome, Proven, Record};
+use crate::event::{Event, Outcome, Proven, Purpose, Record};
 use crate::plan::Answer;
 
 pub struct Lines {
@@ -17,8 +17,35 @@ pub struct Lines {
     /// Say what begins, too: there is no progress bar that does.
     progress: bool,
     held: Option<Held>,
+    /// A stage's heading, until something of the stage is printed.
+    heading: Vec<String>,
+    /// What the step that runs has told.
+    learnt: Vec<String>,
+    /// What it saw, and where.
+    saw: Vec<(String, Answer)>,
+    told: Option<Told>,
     /// Title and node of the step that runs.
     pub current: Option<(String, String)>,
+}
+
+/// The failure that was printed last, so that it is not printed again when the step ends.
+struct Told {
+    step: String,
+    why: String,
+    /// None: a person was shown all of it.
+    tail: Option<String>,
+}
+
+/// The fields of a finished step.
+struct Finished<'a> {
+    step: &'a str,
+    title: &'a str,
+    node: &'a str,
+    outcome: &'a Outcome,
+    tries: u32,
+    tail: &'a str,
+    show: bool,
+    ms: u64,
 }
 
 /// Results of one loop, not yet printed.
@@ -33,11 +60,17 @@ struct Held {
 impl Lines {
     /// For a terminal or a log; a still one is told what begins.
     pub fn new(style: Style) -> Self {
-        Lines { style, progress: !style.live, held: None, current: None }
+        let (heading, learnt, saw) = (Vec::new(), Vec::new(), Vec::new());
+        Lines { style, progress: !style.live, held: None, heading, learnt, saw, told: None, current: None }
     }
     /// For `show`: only what became of it.
     pub fn report(style: Style) -> Self {
-        Lines { style: Style { live: false, ..style }, progress: false, held: None, current: None }
+        Lines { progress: false, ..Lines::new(Style { live: false, ..style }) }
+    }
+
+    /// The heading of the stage, if nothing of the stage was printed yet.
+    pub fn heading(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.heading)
     }
 
     /// What is held back, now.
@@ -46,20 +79,33 @@ impl Lines {
         let titles: Vec<&str> = h.titles.iter().map(String::as_str).collect();
         let mut nodes = h.nodes.clone();
         nodes.dedup();
-        self.result(&h.outcome, &fold_titles(&titles), &nodes.join(", "), 1, h.took_ms)
+        let mut out = self.heading();
+        out.extend(self.result(&h.outcome, &fold_titles(&titles), &[nodes.join(", ")], h.took_ms));
+        out
     }
 
     pub fn event(&mut self, record: &Record) -> Vec<String> {
         let quiet = self.style.verbose < 0;
         let verbose = self.style.verbose > 0;
         let m = self.style.marks();
-        if let Event::StepFinished { step, title, node, outcome, attempts, tail, took_ms, .. } = &record.event {
-            return self.finished(step, title, node, outcome, *attempts, tail, *took_ms);
+        if let Event::StepFinished { step, title, node, outcome, attempts, tail, show, took_ms, .. } = &record.event {
+            let (tries, show, ms) = (*attempts, *show, *took_ms);
+            return self.finished(&Finished { step, title, node, outcome, tries, tail, show, ms });
         }
         // What says nothing at this loudness must not end a loop either.
         let silent = match &record.event {
             Event::StepStarted { title, node, .. } => {
                 self.current = Some((harmless(title).into_owned(), harmless(node).into_owned()));
+                self.saw.clear();
+                true
+            }
+            Event::Looked(l) if l.purpose == Purpose::Check => {
+                self.saw.retain(|(node, _)| *node != l.node);
+                self.saw.push((l.node.clone(), l.answer));
+                !verbose
+            }
+            Event::Captured { key, value } if self.current.is_some() => {
+                self.learnt.push(format!("{key} = {}", value.lossy()));
                 true
             }
             Event::Looked(_) | Event::NodeLocked { .. } | Event::Output { .. } => !verbose,
@@ -70,13 +116,16 @@ impl Lines {
             Event::RunStarted { .. } | Event::RunResumed { .. } | Event::Chosen { .. } => quiet,
             Event::GateAnswered { by, .. } => quiet || (self.style.live && by == "person"),
             Event::UndoIntent { .. } => !self.progress || quiet,
-            Event::Other => true,
+            Event::GateAsked { .. } | Event::Other => true,
             _ => false,
         };
         if silent {
             return Vec::new();
         }
         let mut out = self.flush();
+        if !matches!(record.event, Event::StageStarted { .. } | Event::StageSkipped { .. }) {
+            out.extend(self.heading());
+        }
         let ink =
             |ink: Ink, lines: Vec<String>| -> Vec<String> { lines.iter().map(|l| self.style.paint(ink, l)).collect() };
         let w = self.style.width;
@@ -114,9 +163,10 @@ impl Lines {
                 out.extend(ink(colour, says(mark, &format!("{node} {}", plain::proven(proven)))));
             }
             Event::StageStarted { title, number, of, .. } => {
-                out.push(String::new());
                 let left = format!("{number} {} {}", m.dot, harmless(title));
-                out.extend(ink(Ink::Strong, beside(&left, &format!("{number} of {of}"), w)));
+                let mut heading = vec![String::new()];
+                heading.extend(ink(Ink::Strong, beside(&left, &format!("{number} of {of}"), w)));
+                self.heading = heading;
             }
             Event::StageSkipped { title, reason, .. } => {
                 out.push(String::new());
@@ -141,10 +191,12 @@ impl Lines {
                 let left = format!("  {} {}", m.change, harmless(title));
                 out.extend(ink(Ink::Change, beside(&left, &format!("{}{again}", harmless(node)), w)));
             }
-            Event::AttemptFailed { node, attempt, of, code, why, tail, .. } => {
+            Event::AttemptFailed { step, node, attempt, of, code, why, tail } => {
+                self.told = Some(Told { step: step.clone(), why: why.clone(), tail: Some(tail.clone()) });
                 let title = self.current.as_ref().map_or("a step".to_string(), |(t, _)| t.clone());
                 let code = code.map_or("no exit code".to_string(), |c| format!("exit {c}"));
-                let right = format!("{} {d} try {attempt} of {of} {d} {code}", harmless(node), d = m.dot);
+                let tries = if *of > 1 { format!(" {} try {attempt} of {of}", m.dot) } else { String::new() };
+                let right = format!("{}{tries} {} {code}", harmless(node), m.dot);
                 out.extend(ink(Ink::Bad, beside(&format!("  {} {title}", m.no), &right, w)));
                 if *why != code {
                     out.extend(hang(&format!("    {}", harmless(why)), w));
@@ -161,7 +213,10 @@ impl Lines {
                 let text = format!("  learnt: {key} = {}", value.lossy());
                 out.extend(ink(Ink::Dim, hang(&harmless(&text), w)));
             }
-            Event::Chosen { choice, reason, .. } => {
+            Event::Chosen { step, choice, reason } => {
+                if self.told.as_ref().is_none_or(|t| t.step != *step) {
+                    self.told = Some(Told { step: step.clone(), why: String::new(), tail: None });
+                }
                 let reason = reason.as_deref().map(|r| format!(", because: {r}")).unwrap_or_default();
                 out.extend(hang(&harmless(&format!("  chosen: {choice}{reason}")), w));
             }
@@ -172,7 +227,13 @@ impl Lines {
                 ));
             }
             Event::UndoFinished { title, node, outcome, tail, .. } => {
-                out.extend(self.result(outcome, &format!("undo: {}", harmless(title)), &harmless(node), 1, 0));
+                out.extend(self.result(
+                    outcome,
+                    &format!("undo: {}", harmless(title)),
+                    &[harmless(node).into_owned()],
+                    0,
+                ));
+                out.extend(self.why(outcome));
                 if !matches!(outcome, Outcome::Undone | Outcome::Skipped(_)) {
                     out.extend(self.tail(tail, 8));
                 }
@@ -181,64 +242,99 @@ impl Lines {
             Event::Interrupted { signal, then } => {
                 out.extend(ink(Ink::Doubt, says("!", &format!("{signal}: {then}"))));
             }
-            Event::RunFinished { verdict, exit, nodes, skipped, next } => {
+            Event::RunFinished { verdict, exit, why, nodes, skipped, next } => {
                 out.push(String::new());
-                out.extend(last_screen(*verdict, *exit, nodes, skipped, next, &self.style));
+                let end = End { verdict: *verdict, exit: *exit, why: why.as_deref(), nodes, skipped, next };
+                out.extend(last_screen(&end, &self.style));
             }
             Event::GateAsked { .. } | Event::StepStarted { .. } | Event::StepFinished { .. } | Event::Other => {}
         }
         out
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of one event")]
-    fn finished(
-        &mut self,
-        step: &str,
-        title: &str,
-        node: &str,
-        outcome: &Outcome,
-        tries: u32,
-        tail: &str,
-        ms: u64,
-    ) -> Vec<String> {
+    fn finished(&mut self, f: &Finished<'_>) -> Vec<String> {
         self.current = None;
-        let agrees = matches!(outcome, Outcome::Passed | Outcome::Already | Outcome::Done);
-        if self.style.verbose < 0 && (agrees || matches!(outcome, Outcome::Skipped(_))) {
+        let (learnt, told) = (std::mem::take(&mut self.learnt), self.told.take().filter(|t| t.step == f.step));
+        let saw = std::mem::take(&mut self.saw);
+        let agrees = matches!(f.outcome, Outcome::Passed | Outcome::Already | Outcome::Done);
+        if self.style.verbose < 0 && (agrees || matches!(f.outcome, Outcome::Skipped(_))) {
             return Vec::new();
         }
-        let id = step.split('@').next().unwrap_or(step);
-        let title = harmless(title).into_owned();
-        let node = harmless(node).into_owned();
-        if agrees && tries <= 1 && self.style.verbose <= 0 {
+        let id = f.step.split('@').next().unwrap_or(f.step);
+        let title = harmless(f.title).into_owned();
+        let node = self.place(f.node, &saw);
+        let shown = f.show && !f.tail.trim().is_empty();
+        if agrees && f.tries <= 1 && self.style.verbose <= 0 && !shown && learnt.is_empty() {
             if let Some(h) = &mut self.held
                 && h.id == id
-                && h.outcome == *outcome
+                && h.outcome == *f.outcome
             {
                 h.titles.push(title);
                 h.nodes.push(node);
-                h.took_ms += ms;
+                h.took_ms += f.ms;
                 return Vec::new();
             }
             let out = self.flush();
-            let held = Held {
-                id: id.to_string(),
-                outcome: outcome.clone(),
-                titles: vec![title],
-                nodes: vec![node],
-                took_ms: ms,
-            };
-            self.held = Some(held);
+            let (id, outcome) = (id.to_string(), f.outcome.clone());
+            self.held = Some(Held { id, outcome, titles: vec![title], nodes: vec![node], took_ms: f.ms });
             return out;
         }
         let mut out = self.flush();
-        out.extend(self.result(outcome, &title, &node, tries, ms));
-        if matches!(outcome, Outcome::Failed(_) | Outcome::Unknown(_) | Outcome::UndoFailed(_)) {
-            out.extend(self.tail(tail, 8));
+        out.extend(self.heading());
+        let bad = matches!(f.outcome, Outcome::Failed(_) | Outcome::Unknown(_) | Outcome::UndoFailed(_));
+        let why = plain::why(f.outcome).unwrap_or_default();
+        // Said already, with its output: now in one line.
+        let again = bad && told.as_ref().is_some_and(|t| t.why == why);
+        let mut right = Vec::new();
+        if again && columns(why) <= 16 {
+            right.push(harmless(why).into_owned());
+        }
+        if f.tries > 1 {
+            right.push(format!("{} tries", f.tries));
+        }
+        right.push(node);
+        out.extend(self.result(f.outcome, &title, &right, f.ms));
+        if !again {
+            out.extend(self.why(f.outcome));
+        }
+        let told_tail = told.is_some_and(|t| t.tail.is_none_or(|tail| tail == f.tail));
+        // Why a check is false is what it printed.
+        if bad && !told_tail && saw.is_empty() {
+            out.extend(self.tail(f.tail, 8));
+        } else if shown && agrees {
+            out.extend(self.tail(f.tail, usize::MAX));
+        }
+        if !learnt.is_empty() {
+            let text = hang(&harmless(&format!("    learnt: {}", learnt.join(", "))), self.style.width);
+            out.extend(text.iter().map(|l| self.style.paint(Ink::Dim, l)));
         }
         out
     }
 
-    fn result(&self, outcome: &Outcome, title: &str, node: &str, tries: u32, ms: u64) -> Vec<String> {
+    /// Where a step was; of a check on several nodes, what each of them said if they do not agree.
+    fn place(&self, node: &str, saw: &[(String, Answer)]) -> String {
+        let m = self.style.marks();
+        if saw.len() < 2 {
+            return harmless(node).into_owned();
+        }
+        let agree = saw.iter().all(|(_, a)| *a == saw[0].1);
+        let one = |(node, answer): &(String, Answer)| match answer {
+            _ if agree => node.clone(),
+            Answer::Yes => format!("{node} {}", m.yes),
+            Answer::No => format!("{node} {}", m.no),
+            _ => format!("{node} {}", m.doubt),
+        };
+        harmless(&saw.iter().map(one).collect::<Vec<_>>().join(", ")).into_owned()
+    }
+
+    fn why(&self, outcome: &Outcome) -> Vec<String> {
+        let Some(why) = plain::why(outcome) else { return Vec::new() };
+        let word = plain::word(outcome).to_lowercase();
+        hang(&format!("    {word}: {}", harmless(why)), self.style.width)
+    }
+
+    /// One line of a result: its mark, title, and at the right what else there is to say.
+    fn result(&self, outcome: &Outcome, title: &str, notes: &[String], ms: u64) -> Vec<String> {
         let m = self.style.marks();
         let (mark, ink) = match outcome {
             Outcome::Done | Outcome::Passed | Outcome::Undone => (m.yes, Ink::Good),
@@ -251,13 +347,12 @@ impl Lines {
         if let Outcome::Already = outcome {
             right.push("already so".into());
         }
-        if tries > 1 {
-            right.push(format!("{tries} tries"));
-        }
+        let (node, before) = notes.split_last().map_or((String::new(), &[][..]), |(n, b)| (n.clone(), b));
+        right.extend(before.iter().cloned());
         if ms >= 1000 {
             right.push(format!("{}.{}s", ms / 1000, ms % 1000 / 100));
         }
-        right.push(node.to_string());
+        right.push(node);
         let right = right.join(&format!(" {} ", m.dot));
         let mut out: Vec<String> = Vec::new();
         for (i, l) in beside(&format!("  {mark} {title}"), &right, self.style.width).into_iter().enumerate() {
@@ -265,10 +360,6 @@ impl Lines {
                 Some((lead, rest)) if i == 0 => format!("{lead}{}{rest}", self.style.paint(ink, mark)),
                 _ => l,
             });
-        }
-        if let Some(why) = plain::why(outcome) {
-            let word = plain::word(outcome).to_lowercase();
-            out.extend(hang(&format!("    {word}: {}", harmless(why)), self.style.width));
         }
         out
     }

@@ -40,6 +40,10 @@ pub trait View {
     fn finish(&mut self);
     /// A question is about to be drawn: no moving parts until [`View::resume`].
     fn pause(&mut self) {}
+    /// The same for a gate, which brings the heading of its stage.
+    fn gate(&mut self) {
+        self.pause();
+    }
     fn resume(&mut self) {}
 }
 
@@ -56,6 +60,9 @@ impl View for Views {
     }
     fn pause(&mut self) {
         self.0.iter_mut().for_each(|v| v.pause());
+    }
+    fn gate(&mut self) {
+        self.0.iter_mut().for_each(|v| v.gate());
     }
     fn resume(&mut self) {
         self.0.iter_mut().for_each(|v| v.resume());

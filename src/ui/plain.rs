@@ -145,7 +145,7 @@ pub fn say(event: &Event) -> (Level, String, Option<&'static str>) {
             (Warning, format!("link to {node} lost ({step}): {why}; asking the node what became of it"), None)
         }
         Event::Captured { key, value } => (Info, format!("learnt: {key} = {}", value.lossy()), None),
-        Event::StepFinished { step, title, node, outcome, attempts, code, tail, took_ms } => {
+        Event::StepFinished { step, title, node, outcome, attempts, code, tail, show, took_ms } => {
             let mut text = format!("{title} on {node} ({step})");
             if let Some(why) = why(outcome) {
                 text.push_str(&format!(": {why}"));
@@ -159,6 +159,8 @@ pub fn say(event: &Event) -> (Level, String, Option<&'static str>) {
                 if self::why(outcome) != Some(code.as_str()) {
                     text.push_str(&format!("; {code}"));
                 }
+                text.push_str(&printed(tail));
+            } else if *show {
                 text.push_str(&printed(tail));
             }
             text.push_str(&format!("; {}.{:03}s", took_ms / 1000, took_ms % 1000));
@@ -177,8 +179,11 @@ pub fn say(event: &Event) -> (Level, String, Option<&'static str>) {
         }
         Event::Noted { text } => (Warning, format!("note: {text}"), None),
         Event::Interrupted { signal, then } => (Warning, format!("interrupted by {signal}: {then}"), None),
-        Event::RunFinished { verdict, exit, nodes, skipped, next } => {
+        Event::RunFinished { verdict, exit, why, nodes, skipped, next } => {
             let mut text = format!("run ended: {}; exit {exit}", super::report::verdict(*verdict));
+            if let Some(why) = why {
+                text.push_str(&format!("; because: {why}"));
+            }
             for (node, state) in nodes {
                 text.push_str(&format!("; {node}: {state}"));
             }

@@ -4,9 +4,9 @@
 //! out and why, and what to type next. Invariant: everything here is computed from Events; the verdict and the exit code
 //! are the engine's and are not judged again.
 
-use super::escape::line as harmless;
+use super::escape::{columns, line as harmless};
 use super::lines::Lines;
-use super::text::{beside, hang};
+use super::text::{beside, hang, wrap};
 use super::{Ink, Style, plain};
 use crate::event::{Event, Record, Verdict};
 use chrono::Local;
@@ -37,44 +37,104 @@ pub fn ink(v: Verdict) -> Ink {
     }
 }
 
-/// The last screen.
-pub fn last_screen(
-    end: Verdict,
-    exit: u8,
-    nodes: &[(String, String)],
-    skipped: &[(String, String)],
-    next: &[String],
-    style: &Style,
-) -> Vec<String> {
+/// How a sitting ended: the fields of `run-finished`.
+#[derive(Clone, Copy, Debug)]
+pub struct End<'a> {
+    pub verdict: Verdict,
+    pub exit: u8,
+    pub why: Option<&'a str>,
+    pub nodes: &'a [(String, String)],
+    pub skipped: &'a [(String, String)],
+    pub next: &'a [String],
+}
+
+/// The sign of an ending; `?` is kept for what nobody knows.
+fn mark(v: Verdict, style: &Style) -> &'static str {
     let m = style.marks();
-    let mark = match ink(end) {
-        Ink::Good => m.yes,
-        Ink::Bad => m.no,
-        _ => m.doubt,
-    };
+    match v {
+        Verdict::Completed => m.yes,
+        Verdict::Declined | Verdict::Dry | Verdict::RolledBack => m.not_yet,
+        Verdict::Degraded => "!",
+        Verdict::Unknown => m.doubt,
+        _ => m.no,
+    }
+}
+
+/// The last screen.
+pub fn last_screen(end: &End<'_>, style: &Style) -> Vec<String> {
+    let m = style.marks();
     let mut out = Vec::new();
-    let text = sentence(verdict(end));
-    for (i, l) in beside(&format!("{mark} {text}"), &format!("exit {exit}"), style.width).into_iter().enumerate() {
-        out.push(if i == 0 { style.paint(ink(end), &l) } else { l });
+    let text = format!("{} {}", mark(end.verdict, style), sentence(verdict(end.verdict)));
+    for (i, l) in beside(&text, &format!("exit {}", end.exit), style.width).into_iter().enumerate() {
+        out.push(if i == 0 { style.paint(ink(end.verdict), &l) } else { l });
     }
-    let wide = nodes.iter().map(|(n, _)| super::escape::columns(&harmless(n))).max().unwrap_or(0).min(20);
-    for (node, state) in nodes {
+    if let Some(why) = end.why.filter(|_| end.verdict != Verdict::Dry) {
+        out.extend(hang(&format!("  Because: {}", harmless(why)), style.width));
+    }
+    let wide = end.nodes.iter().map(|(n, _)| columns(&harmless(n))).max().unwrap_or(0).min(20);
+    for (node, state) in end.nodes {
         let node = harmless(node);
-        let pad = " ".repeat(wide.saturating_sub(super::escape::columns(&node)));
-        out.extend(hang(&format!("  {node}{pad}  {}", harmless(state)), style.width));
+        let pad = " ".repeat(wide.saturating_sub(columns(&node)));
+        let indent = wide.max(columns(&node)) + 4;
+        for (i, l) in wrap(&harmless(state), style.width.saturating_sub(indent)).iter().enumerate() {
+            out.push(if i == 0 { format!("  {node}{pad}  {l}") } else { format!("{}{l}", " ".repeat(indent)) });
+        }
     }
-    if !skipped.is_empty() {
+    if !end.skipped.is_empty() {
         out.push("  Left out:".to_string());
-        for (what, why) in skipped {
+        for (what, why) in end.skipped {
             out.extend(hang(&format!("    {} {}: {}", m.not_yet, harmless(what), harmless(why)), style.width));
         }
     }
-    for (i, n) in next.iter().enumerate() {
-        let label = if i == 0 { "Next:" } else { "     " };
-        // Commands to be typed are not broken.
-        out.push(format!("  {label} {}", harmless(n)));
+    out.extend(next(end.next, style.width));
+    out
+}
+
+/// What to type next, never broken; what is no command is said as it is.
+fn next(next: &[String], width: usize) -> Vec<String> {
+    let commands: Vec<(&str, &str)> = next.iter().filter_map(|n| command(n)).collect();
+    let wide = commands.iter().map(|(label, _)| columns(&harmless(label))).max().unwrap_or(0);
+    // In columns where all have a label.
+    let wide = if commands.iter().all(|(label, _)| !label.is_empty()) { wide + 2 } else { 0 };
+    let fits = commands
+        .iter()
+        .all(|(l, c)| !c.contains('\n') && 8 + wide.max(columns(&harmless(l)) + 2) + columns(&harmless(c)) <= width);
+    let mut out = Vec::new();
+    let mut first = true;
+    for n in next {
+        let Some((label, command)) = command(n) else {
+            out.extend(hang(&format!("  {}", harmless(n)), width));
+            continue;
+        };
+        let label = if label.is_empty() { String::new() } else { format!("{}:", harmless(label)) };
+        if fits {
+            let lead = if first { "Next:" } else { "" };
+            let pad = " ".repeat(wide.saturating_sub(columns(&label)).max(usize::from(!label.is_empty())));
+            out.push(format!("  {lead:<5} {label}{pad}{}", harmless(command)));
+        } else {
+            if first {
+                out.push("  Next:".to_string());
+            }
+            let indent = if label.is_empty() { "    " } else { "      " };
+            if !label.is_empty() {
+                out.extend(hang(&format!("    {label}"), width));
+            }
+            out.extend(super::escape::block(command).lines().map(|l| format!("{indent}{l}")));
+        }
+        first = false;
     }
     out
+}
+
+/// A line of `next` that is to be typed: what for, and what.
+fn command(next: &str) -> Option<(&str, &str)> {
+    if let Some((label, command)) = next.split_once(":  ") {
+        return Some((label, command.trim_start()));
+    }
+    if next.starts_with("hawiz ") {
+        return Some(("", next));
+    }
+    next.split_once(": ").filter(|(label, _)| label.starts_with("on ") && label.split(' ').count() == 2)
 }
 
 fn sentence(text: &str) -> String {
@@ -160,10 +220,7 @@ impl Summary {
             super::moment(&self.began).map_or(self.began.clone(), |t| local(t).format("%Y-%m-%d %H:%M").to_string());
         let (mark, end) = match self.end {
             None => (m.doubt, "runs, or was broken off".to_string()),
-            Some((v, exit)) if ink(v) == Ink::Good => (m.yes, format!("{} (exit {exit})", verdict(v))),
-            Some((v, exit)) => {
-                (if ink(v) == Ink::Bad { m.no } else { m.doubt }, format!("{} (exit {exit})", verdict(v)))
-            }
+            Some((v, exit)) => (mark(v, style), format!("{} (exit {exit})", verdict(v))),
         };
         let target = self.target.as_deref().map(|t| format!(" {t}")).unwrap_or_default();
         let comment = self.comment.as_deref().map(|c| format!(" ({c})")).unwrap_or_default();

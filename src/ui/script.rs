@@ -8,7 +8,7 @@
 //! formats stands inside the quotes: they are for the eye, `sh` is for pasting.)
 
 use super::script_text::Text;
-pub use super::script_text::stage_text;
+pub use super::script_text::{rest_text, stage_text};
 pub use super::tally::{State, Tally, state, tally};
 use super::{Looks, Style};
 use crate::plan::Plan;

@@ -22,6 +22,15 @@ pub fn stage_text(plan: &Plan, stage: &Stage, looks: &Looks, style: &Style) -> S
     text.out.trim_start_matches('\n').to_string()
 }
 
+/// The stages from number `from` (of zero) on: what is left when somebody goes on dry.
+pub fn rest_text(plan: &Plan, from: usize, looks: &Looks, style: &Style) -> String {
+    let mut text = Text::new(plan, Some(looks), style);
+    for (i, stage) in plan.stages.iter().enumerate().skip(from) {
+        text.stage(i + 1, stage);
+    }
+    text.out
+}
+
 /// Columns before a command: four, and the label's eight.
 const LABEL: usize = 8;
 

@@ -31,7 +31,8 @@ struct Moving {
     step: Option<(String, Instant)>,
     /// The last lines the step printed; the last may be unfinished.
     output: VecDeque<String>,
-    paused: bool,
+    /// Since when a question stands, or nothing more is to move.
+    paused: Option<Instant>,
 }
 
 impl Term {
@@ -46,7 +47,7 @@ impl Term {
             stage: None,
             step: None,
             output: VecDeque::new(),
-            paused: false,
+            paused: None,
         });
         Term { style, lines: Lines::new(style), out, moving }
     }
@@ -80,36 +81,57 @@ impl View for Term {
         };
         self.print(&lines);
         if matches!(record.event, Event::GateAsked { .. }) {
-            self.pause();
+            self.still();
         }
     }
     fn finish(&mut self) {
-        self.pause();
+        self.still();
     }
     fn pause(&mut self) {
-        let held = self.lines.flush();
-        if let Some(m) = &mut self.moving {
-            m.clear();
-            m.paused = true;
-        }
-        self.print(&held);
+        self.still();
+        let heading = self.lines.heading();
+        self.print(&heading);
+    }
+    fn gate(&mut self) {
+        self.still();
+        self.lines.heading();
+        self.print(&[String::new()]);
     }
     fn resume(&mut self) {
         let style = self.style;
         if let Some(m) = &mut self.moving {
-            m.paused = false;
+            m.wake();
             m.draw(&style);
         }
     }
 }
 
+impl Term {
+    fn still(&mut self) {
+        let held = self.lines.flush();
+        if let Some(m) = &mut self.moving {
+            m.clear();
+            m.paused.get_or_insert_with(Instant::now);
+        }
+        self.print(&held);
+    }
+}
+
 impl Drop for Term {
     fn drop(&mut self) {
-        self.pause();
+        self.still();
     }
 }
 
 impl Moving {
+    /// What a question took is not the stage's time.
+    fn wake(&mut self) {
+        let Some(since) = self.paused.take() else { return };
+        for (_, began) in self.stage.iter_mut().chain(self.step.iter_mut()) {
+            *began += since.elapsed();
+        }
+    }
+
     fn before(&mut self, event: &Event, style: &Style) {
         match event {
             Event::StageStarted { title, number, of, .. } => {
@@ -145,8 +167,10 @@ impl Moving {
                 return self.clear();
             }
             Event::GateAsked { .. } => return,
-            // An answer was given: bars may move again.
-            Event::GateAnswered { .. } | Event::Chosen { .. } => self.paused = false,
+            // After these the run ends: nothing is to move any more.
+            Event::GateAnswered { answer, .. } if ["no", "stop", "quit", "dry"].contains(&answer.as_str()) => return,
+            Event::Chosen { choice, .. } if choice == "quit" => return,
+            Event::GateAnswered { .. } | Event::Chosen { .. } => self.wake(),
             _ => {}
         }
         self.draw(style);
@@ -173,12 +197,13 @@ impl Moving {
     fn clear(&mut self) {
         for bar in self.shown.drain(..) {
             bar.finish_and_clear();
+            self.bars.remove(&bar);
         }
         let _ = self.bars.clear();
     }
 
     fn draw(&mut self, style: &Style) {
-        if self.paused {
+        if self.paused.is_some() {
             return;
         }
         let width = style.width.saturating_sub(7).max(8);

@@ -166,6 +166,7 @@ pub fn plan() -> Plan {
             stage("activate/end", Gate::Type("xcatmn2".into()), Vec::new()),
         ],
         closing: Some(proof("xcatmn2")),
+        undone: None,
         paths: vec![Value::from("/install")],
         addresses: vec![Value::from("10.5.106.7")],
         digest: "e3b0".into(),
@@ -210,6 +211,7 @@ pub fn finished(verdict: Verdict, exit: u8) -> Event {
     Event::RunFinished {
         verdict,
         exit,
+        why: None,
         nodes: vec![("xcatmn2".into(), "active".into())],
         skipped: vec![("activate/do/plug@xcatmn2".into(), "no plug".into())],
         next: vec!["hawiz status".into()],
@@ -301,6 +303,7 @@ pub fn every_event() -> Vec<Event> {
             attempts: 1,
             code,
             tail: "ok".into(),
+            show: false,
             took_ms: 1204,
         });
     }

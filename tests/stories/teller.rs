@@ -250,7 +250,7 @@ impl Prompter for Person {
             Question::Overdue { lines, after, .. } => Some(format!("? {} (after {}s)", lines[0], after.as_secs())),
             Question::Attest { node, lines } => Some(format!("? vouch for {node}: {}", lines.join(" / "))),
             Question::Unknown { lines, .. } => Some(format!("? did it happen: {}", lines.join(" / "))),
-            Question::Undo { lines } => Some(format!("? undo: {}", lines.join(" / "))),
+            Question::Undo { lines, .. } => Some(format!("? undo: {}", lines.join(" / "))),
             other => Some(format!("? {other:?}")),
         };
         let answer = self.answers.pop_front().unwrap_or(Said::Quit);
@@ -353,7 +353,7 @@ fn told(event: &Event) -> Option<String> {
         Event::StageSkipped { title, reason, .. } => format!("stage {title} skipped: {reason}"),
         Event::Looked(l) => {
             let purpose = format!("{:?}", l.purpose).to_lowercase();
-            let evidence = if l.evidence.starts_with("exit ") { String::new() } else { format!(" ({})", l.evidence) };
+            let evidence = if l.evidence.is_empty() { String::new() } else { format!(" ({})", l.evidence) };
             format!("  {purpose}: {} on {}? {}{evidence}", l.title, l.node, word(l.answer))
         }
         Event::GateAsked { stage } => format!("gate {stage}"),
@@ -378,12 +378,12 @@ fn told(event: &Event) -> Option<String> {
         Event::UndoFinished { title, outcome, .. } => format!("  [{}] {title}{}", name(outcome), why(outcome)),
         Event::Noted { text } => format!("  note: {text}"),
         Event::Interrupted { signal, then } => format!("  {signal}: {then}"),
-        Event::RunFinished { verdict, exit, nodes, skipped, next } => {
+        Event::RunFinished { verdict, exit, why, nodes, skipped, next } => {
             let verdict = serde_json::to_value(verdict).expect("plain").as_str().expect("a word").to_string();
             let mut out = format!("end: {verdict}, exit {exit}");
             nodes.iter().for_each(|(n, w)| out.push_str(&format!("\n  {n}: {w}")));
             skipped.iter().for_each(|(n, w)| out.push_str(&format!("\n  skipped {n}: {w}")));
-            next.iter().for_each(|n| out.push_str(&format!("\n  {n}")));
+            why.iter().chain(next).for_each(|n| out.push_str(&format!("\n  {n}")));
             out
         }
         Event::Output { .. } | Event::Other => return None,

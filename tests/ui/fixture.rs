@@ -382,6 +382,7 @@ pub fn everything() -> Vec<Record> {
             outcome,
             attempts,
             tail: s(tail),
+            show: false,
             took_ms,
         };
     let begins = |step: &str, title: &str, number: u32| Event::StepStarted {
@@ -518,6 +519,7 @@ pub fn everything() -> Vec<Record> {
         Event::RunFinished {
             verdict: Verdict::Stuck,
             exit: 10,
+            why: Some(s("the undo of `Add 10.5.106.7/8 to eth0` failed")),
             nodes: vec![
                 (s("xcatmn1"), s("inactive: a person vouched for it")),
                 (s(MN2), s("holds 10.5.106.7; postgresql is stopped; undo is owed there")),
