@@ -133,7 +133,7 @@ fn four_when_a_check_refuses() {
     let ended = world.hawiz(&GO).is(4);
     assert_eq!(
         last(&world, &ended),
-        "WARNING - run ended: not ready; nothing was changed; exit 4; a: not changed; next: is ready (a): not today"
+        "WARNING - run ended: not ready; nothing was changed; exit 4; because: is ready (a): not today; a: not changed"
     );
     assert!(world.trace("a").is_empty() && !world.locked("a"));
     world.hawiz(&["resume", "--yes"]).is(2);
@@ -143,18 +143,19 @@ fn four_when_a_check_refuses() {
 fn four_when_answers_are_missing_and_nothing_is_created() {
     let world = World::new(&failover().replace("stage = \"Go\"\n", "stage = \"Go\"\ngate = \"type\"\n"));
     let ended = world.hawiz(&GO).is(4);
-    assert_eq!(ended.out, "");
     let said = plain(&world, &ended.err);
-    let head = "error: there is no terminal, and these have no answer; nothing was run:\n  gate   activate/go  (type `a`; --yes never answers it)\nan answers file to fill in (--answers FILE):\n\n# answers for: hawiz activate\n";
+    let head = "error: there is no terminal, and these have no answer; nothing was run:\n  gate   activate/go  (type `a`; --yes never answers it)\n";
     assert!(said.starts_with(head), "{said}");
+    // The file to fill in stands alone on stdout, so that it can be redirected.
+    let said = plain(&world, &ended.out);
+    assert!(said.starts_with("# answers for: hawiz activate\n"), "{said}");
     assert!(
-        said.contains("\n[gates]\n\"activate/prepare\" = \"\"    # yes or no\n\"activate/go\" = \"\"    # type a\n"),
+        said.contains("\n[gates]\n\"activate/prepare\" = \"\"    # yes or no\n\"activate/go\" = \"\"    # type a"),
         "{said}"
     );
     assert!(!world.dir.join("here").exists() && !world.dir.join("state").exists());
     // Filled in, it serves; with a wrong word it declines; for other commands it is refused.
-    let skeleton = &ended.err[ended.err.find("# answers").expect("the skeleton")..];
-    let skeleton = skeleton.split("\n  hint").next().expect("before the hint");
+    let skeleton = &ended.out;
     let filled = skeleton.replace("\"activate/prepare\" = \"\"", "\"activate/prepare\" = \"yes\"");
     world.put("wrong.toml", &filled.replace("\"activate/go\" = \"\"", "\"activate/go\" = \"b\""));
     world.put("right.toml", &filled.replace("\"activate/go\" = \"\"", "\"activate/go\" = \"a\""));
@@ -263,11 +264,13 @@ fn five_when_another_run_holds_the_node_and_who_it_is() {
     let ended = world.hawiz(&["activate", "--on", "a", "--yes", "--state-dir", "elsewhere"]).is(5);
     let said = ended.out.lines().last().expect("it ends");
     assert!(
-        said.contains("exit 5; a: not changed; next: a is held by another run: ")
-            && said.contains(&format!("run {}", first[0])),
+        said.contains("exit 5; because: a is held by another run: ") && said.contains(&format!("run {}", first[0])),
         "{said}"
     );
-    assert!(said.contains("when that run is really gone:  hawiz unlock NODE --reason TEXT"), "{said}");
+    assert!(
+        said.contains("when that run is really gone:  hawiz --state-dir elsewhere unlock NODE --reason TEXT"),
+        "{said}"
+    );
     let ended = world.hawiz(&["activate", "--on", "a", "--dryrun", "--state-dir", "elsewhere"]).is(5);
     assert!(ended.out.contains(&format!("run {}", first[0])), "{}", ended.out);
     // The run itself cannot be worked on by two.
@@ -298,7 +301,7 @@ fn a_lock_whose_run_is_gone_is_broken_with_a_reason_and_the_old_run_is_not_resum
 fn six_when_it_failed_after_a_change_and_resume_keeps_its_values() {
     let world = one(&[&step("First", ""), &fails(3, "undo.none = \"nothing\"")]);
     let ended = world.hawiz(&["activate", "--on", "a", "--yes", "--set", "v=one two"]).is(6);
-    let wanted = "ERROR - run ended: failed; what was changed stands, and it can be gone on with; exit 6; a: changed: First, Fails; next: Fails (a): exit 3; next: go on: hawiz resume RUN; next: take back: hawiz rollback RUN; next: look: hawiz show RUN [Failed]";
+    let wanted = "ERROR - run ended: failed; what was changed stands, and it can be gone on with; exit 6; because: Fails (a): exit 3; a: changed: First, Fails; next: go on: hawiz resume RUN; next: take back: hawiz rollback RUN; next: look: hawiz show RUN [Failed]";
     assert_eq!(squeezed(&last(&world, &ended)), wanted);
     let ended = world.hawiz(&["resume", "--yes", "--set", "v=three"]).is(2);
     assert_eq!(
@@ -365,7 +368,7 @@ fn ten_when_an_undo_failed_and_what_is_left_is_said() {
     world.hawiz(&GO).is(6);
     let ended = world.hawiz(&["rollback", "--yes"]).is(10);
     let said = last(&world, &ended);
-    let wanted = "ERROR - run ended: stuck: an undo failed; exit 10; a: changed: First, Fails; next: the undo of `Fails` failed; next: an undo failed; these commands are left:; next: on a: w=W/w\\ntest -e \"$w/mended\"; next: on a: w=W/w\\nnode=a\\necho undo-first >>\"$w/$node/trace\"\\nrm -f \"$w/$node/first\" [Failed]";
+    let wanted = "ERROR - run ended: stuck: an undo failed; exit 10; because: the undo of `Fails` failed; a: changed: First, Fails; next: an undo failed; these commands are left:; next: on a: w=W/w\\ntest -e \"$w/mended\"; next: on a: w=W/w\\nnode=a\\necho undo-first >>\"$w/$node/trace\"\\nrm -f \"$w/$node/first\" [Failed]";
     assert_eq!(said, wanted);
     assert_eq!(world.trace("a"), ["first", "fails"]);
     // A stuck run is gone on with by rolling back, however it is called.
@@ -385,7 +388,7 @@ fn check_dry_run_and_status_say_it_with_the_same_table() {
     world.hawiz(&["check", "--on", "a"]).is(0);
     world.hawiz(&["status"]).is(4).says("nobody is active");
     world.put("w/b/active", "");
-    world.hawiz(&ready).is(4).says("b is not inactive");
+    world.hawiz(&ready).is(4).says("b: ACTIVE: not so");
     world.hawiz(&["check", "--on", "a"]).is(4).says("not ready");
     world.hawiz(&["status"]).is(0).says("b is active");
     world.put("w/a/active", "");
