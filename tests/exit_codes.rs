@@ -243,7 +243,7 @@ impl Drop for Holder {
 /// A world whose node is in the middle of a step of another run.
 fn held(undo: &str) -> (World, Holder) {
     let waits = format!(
-        "name = \"Waits\"\nrun.sh = 'echo waits >>\"$w/$node/trace\"; while [ ! -e \"$w/go\" ]; do sleep 0.05; done'\n{undo}\n"
+        "name = \"Waits\"\nrun.sh = 'echo waits >>\"$w/$node/trace\"; n=0; while [ ! -e \"$w/go\" ] && [ $n -lt 400 ]; do sleep 0.05; n=$((n + 1)); done'\n{undo}\n"
     );
     let world = one(&[&step("First", ""), &waits]);
     let child =
