@@ -69,6 +69,8 @@ pub(super) fn read(common: &Common, procedure: &str, set: &Set) -> Result<Read, 
     let made =
         resolve::resolve(&pb, &site, &request, Files { playbook: playbook_index, site: site_index }, &mut problems);
     let Some(plan) = made.filter(|_| problems.is_empty()) else { return Err(problems.into()) };
+    // The process ends with this plan: taking a large tree apart before would only take time.
+    std::mem::forget(pb);
     if let Some(wanted) = &answers.plan
         && wanted.value != plan.digest
     {

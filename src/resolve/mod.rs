@@ -80,7 +80,7 @@ struct Resolver<'a> {
     problems: &'a mut Problems,
     world: World,
     /// Scripts met: text, its place; checked together at the end.
-    scripts: Vec<(String, std::ops::Range<usize>)>,
+    scripts: Vec<steps::Script>,
     out: Out,
 }
 
@@ -501,10 +501,10 @@ impl Resolver<'_> {
     fn syntax(&mut self) -> Checking {
         let mut seen = std::collections::HashSet::new();
         let mut scripts = std::mem::take(&mut self.scripts);
-        scripts.retain(|(text, _)| seen.insert(text.clone()));
-        let (texts, spans): (Vec<String>, Vec<_>) = scripts.into_iter().unzip();
+        scripts.retain(|(text, ..)| seen.insert(text.clone()));
+        let spans = scripts.iter().map(|(_, span, _)| span.clone()).collect();
         let said = std::thread::spawn(move || {
-            let texts: Vec<(&str, bool)> = texts.iter().map(|t| (t.as_str(), names::scan(t).closed)).collect();
+            let texts: Vec<(&str, bool)> = scripts.iter().map(|(text, _, closed)| (text.as_str(), *closed)).collect();
             syntax::check(&texts)
         });
         Checking { spans, said }

@@ -17,8 +17,8 @@ const AFTER_CHANGE: Duration = Duration::from_secs(30);
 const EVERY: Duration = Duration::from_secs(2);
 const RETRY_WAIT: Duration = Duration::from_secs(3);
 
-/// A text and where it stands, for the syntax check.
-pub(super) type Script = (String, Range<usize>);
+/// A text, where it stands, and whether its quotes close ([`names::Scan::closed`]), for the syntax check.
+pub(super) type Script = (String, Range<usize>, bool);
 
 /// What compiling something gives: the thing, and the scripts it holds. A problem's place is added by [`Resolver::took`].
 pub(super) type Made<T> = Result<(T, Vec<Script>), Problem>;
@@ -32,7 +32,7 @@ pub(super) fn place(on: &On) -> Place {
 }
 
 /// A playbook's own script with its values bound.
-fn script(text: &str, scope: &Scope, pb: &Playbook) -> Result<Command, Problem> {
+fn script(text: &str, span: &Range<usize>, scope: &Scope, pb: &Playbook) -> Made<Command> {
     let mine = names::scan(text);
     let functions = scope.world.functions.own(&mine.words);
     let scans: Vec<&names::Scan> = std::iter::once(&mine).chain(functions.iter().map(|f| &f.scan)).collect();
@@ -69,7 +69,8 @@ fn script(text: &str, scope: &Scope, pb: &Playbook) -> Result<Command, Problem> 
             }
         }
     }
-    Ok(command)
+    let closed = mine.closed;
+    Ok((command, vec![(text.to_string(), span.clone(), closed)]))
 }
 
 /// A text of the catalogue, with the functions it calls and those of the values that stand in it.
@@ -107,8 +108,8 @@ pub(super) fn look(def: &At<LookDef>, scope: &Scope, pb: &Playbook) -> Made<Look
                     Problem::new("a script may not begin with `!`").hint("a look has an opposite: `check.not.sh`")
                 );
             }
-            let command = script(text, scope, pb)?;
-            Ok((Look { command, not: def.not, reading: Reading::Script, kind }, vec![(text.clone(), def.span.clone())]))
+            let (command, scripts) = script(text, &def.span, scope, pb)?;
+            Ok((Look { command, not: def.not, reading: Reading::Script, kind }, scripts))
         }
         op => {
             let text = op.look(scope).map_err(|why| unfit(&kind, why, scope, pb, |fill| op.look(fill).is_ok()))?;
@@ -562,7 +563,7 @@ impl Resolver<'_> {
         let undo = self.undo(step, scope, pb)?;
         let exits = step.exits.clone().unwrap_or_else(|| vec![0]);
         if let Action::Sh(text) = &action.value {
-            let made = script(text, scope, pb).map(|c| (c, vec![(text.clone(), action.span.clone())]));
+            let made = script(text, &action.span, scope, pb);
             let run = self.took(made, &action.span)?;
             // A script that mounts, links or copies does it to the paths it is given: hawiz's own records may not lie there.
             const MOVERS: [&str; 9] = ["mount", "umount", "ln", "cp", "mv", "rsync", "tar", "cpio", "pivot_root"];
@@ -636,7 +637,7 @@ impl Resolver<'_> {
             Some(UndoDef::None(text)) => filled(text).map(|w| Undo::None(w.shown())),
             Some(UndoDef::Run(action)) => {
                 let made = match &action.value {
-                    Action::Sh(text) => script(text, scope, pb).map(|c| (c, vec![(text.clone(), action.span.clone())])),
+                    Action::Sh(text) => script(text, &action.span, scope, pb),
                     op => op
                         .recipe(scope)
                         .map(|r| (catalogue_command(r.run, &scope.take_wants(), scope), Vec::new()))
