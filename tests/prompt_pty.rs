@@ -227,7 +227,7 @@ fn one_burst_answers_one_question() {
     pty.send("y\ny\ny\ny\ny\n");
     pty.expect(ASKS);
     pty.send("n\rr\rr\rr\r");
-    pty.expect("required. ");
+    pty.expect("[?]: ");
     pty.send("q\r");
     assert_eq!(asked.answers(&mut pty), [Answer::Yes, Answer::No, Answer::Choice(Choice::Quit, None)]);
 }
@@ -386,14 +386,14 @@ fn the_failure_menu_offers_only_what_is_offered() {
     use Choice::{Extend, LookAgain, Quit, Retry, Skip, Undo};
     let mut pty = Pty::new();
     let asked = ask(&pty, vec![failure(&[Retry, LookAgain, Quit])]);
-    pty.expect("What now?  [r]etry  [l]ook again  [o]utput  [q]uit, resumable  [?]");
-    pty.expect("No [s]kip: it is required. ");
+    pty.expect("  No [s]kip, it is required.\r\n");
+    pty.expect("What now?  [r]etry  [l]ook again  [o]utput  [q]uit, resumable  [?]: ");
     pty.send("s\r");
     pty.expect("`s` is no answer here; type one of r, l, o, q, ?.");
-    pty.expect("required. ");
+    pty.expect("[?]: ");
     pty.send("o\r");
     pty.expect("first line of output\r\nsecond ^[[2Jline\r\n");
-    pty.expect("required. ");
+    pty.expect("[?]: ");
     pty.send("l\r");
     assert_eq!(asked.answer(&mut pty), Answer::Choice(LookAgain, None));
 

@@ -161,7 +161,7 @@ impl Person {
                 }
             }
             Question::Attest { node, lines } => {
-                lines.extend(self.drawer.attest(&self.plan, node, &screen.looks));
+                *lines = self.drawer.attest(&self.plan, node, &screen.looks);
             }
             Question::Unknown { step, lines } => {
                 if let Some(s) = step_of(step) {

@@ -94,10 +94,7 @@ impl Terminal {
         // Writing into a String cannot fail.
         let _ = SimpleTheme.format_input_prompt(&mut out, text, None);
         let (_, width) = self.keys.size();
-        let out = out.trim_end();
-        // A sentence that ended needs no colon.
-        let out = if text.ends_with('.') { out.trim_end_matches(':') } else { out };
-        let wrapped = wrap_choices(out, width.saturating_sub(4));
+        let wrapped = wrap_choices(out.trim_end(), width.saturating_sub(4));
         let styled = console::Style::new().bold().force_styling(self.colours);
         let text = if self.colours { styled.apply_to(wrapped).to_string() } else { wrapped };
         format!("{text} ")
@@ -114,8 +111,11 @@ impl Terminal {
     /// Asks until one of the offers was chosen; its index.
     fn choose(&self, question: &str, offers: &[&Offer], extra: &str) -> Result<usize, Answer> {
         let labels: Vec<&str> = offers.iter().map(|o| o.label).chain(["[?]"]).collect();
-        let extra = if extra.is_empty() { String::new() } else { format!("  {extra}") };
-        let prompt = format!("{question}  {}{extra}", labels.join("  "));
+        let prompt = format!("{question}  {}", labels.join("  "));
+        if !extra.is_empty() {
+            let (_, width) = self.keys.size();
+            crate::ui::text::hang(&format!("  {extra}"), width).iter().for_each(|l| self.say(l));
+        }
         let mut unknown = 0;
         loop {
             let text = match self.keys.line(&self.prompt(&prompt), false) {
@@ -246,7 +246,7 @@ impl Terminal {
         let at = all.iter().position(|(c, _)| matches!(c, Some(Choice::Undo | Choice::Quit))).unwrap_or(all.len());
         all.insert(at, (None, OUTPUT));
         let refs: Vec<&Offer> = all.iter().map(|(_, o)| o).collect();
-        let extra = if offers.contains(&Choice::Skip) { "" } else { "No [s]kip: it is required." };
+        let extra = if offers.contains(&Choice::Skip) { "" } else { "No [s]kip, it is required." };
         loop {
             let chosen = match self.choose("What now?", &refs, extra) {
                 Ok(i) => all[i].0,

@@ -11,6 +11,7 @@ use super::text::{beside, count, fold_titles, hang};
 use super::{Ink, Style};
 use crate::event::{Event, Outcome, Proven, Purpose, Record};
 use crate::plan::Answer;
+use std::collections::BTreeMap;
 
 pub struct Lines {
     style: Style,
@@ -24,6 +25,8 @@ pub struct Lines {
     /// What it saw, and where.
     saw: Vec<(String, Answer)>,
     told: Option<Told>,
+    /// Nodes that could not be reached, and why, as it was last said.
+    away: BTreeMap<String, String>,
     /// Title and node of the step that runs.
     pub current: Option<(String, String)>,
 }
@@ -61,7 +64,17 @@ impl Lines {
     /// For a terminal or a log; a still one is told what begins.
     pub fn new(style: Style) -> Self {
         let (heading, learnt, saw) = (Vec::new(), Vec::new(), Vec::new());
-        Lines { style, progress: !style.live, held: None, heading, learnt, saw, told: None, current: None }
+        Lines {
+            style,
+            progress: !style.live,
+            held: None,
+            heading,
+            learnt,
+            saw,
+            told: None,
+            away: BTreeMap::new(),
+            current: None,
+        }
     }
     /// For `show`: only what became of it.
     pub fn report(style: Style) -> Self {
@@ -110,7 +123,11 @@ impl Lines {
             }
             Event::Looked(_) | Event::NodeLocked { .. } | Event::Output { .. } => !verbose,
             Event::StepIntent { .. } => !self.progress || quiet,
-            Event::NodeSeen { unrecorded, .. } => unrecorded.is_none() && !verbose,
+            Event::NodeSeen { node, unrecorded, .. } => {
+                self.away.remove(node);
+                unrecorded.is_none() && !verbose
+            }
+            Event::NodeUnreachable { node, why } => self.away.insert(node.clone(), why.clone()).as_ref() == Some(why),
             Event::ProofTaken { proven: Proven::LookedAt, again, .. } => quiet || (*again && !verbose),
             Event::StageStarted { .. } | Event::StageSkipped { .. } | Event::Captured { .. } => quiet,
             Event::RunStarted { .. } | Event::RunResumed { .. } | Event::Chosen { .. } => quiet,

@@ -164,7 +164,9 @@ pub fn say(event: &Event) -> (Level, String, Option<&'static str>) {
                 text.push_str(&printed(tail));
             }
             text.push_str(&format!("; {}.{:03}s", took_ms / 1000, took_ms % 1000));
-            (level(outcome), text, Some(word(outcome)))
+            // What is wanted to be seen is not lost to `-q`.
+            let level = if *show && level(outcome) == Debug { Info } else { level(outcome) };
+            (level, text, Some(word(outcome)))
         }
         Event::Chosen { step, choice, reason } => {
             let reason = reason.as_deref().map(|r| format!("; reason: {r}")).unwrap_or_default();
