@@ -110,6 +110,9 @@ pub enum Command {
         /// A value; it must be the run's own
         #[arg(long = "set", value_name = "INPUT=VALUE")]
         sets: Vec<OsString>,
+        /// A file with answers
+        #[arg(long, value_name = "FILE")]
+        answers: Option<PathBuf>,
     },
     /// Take back what a run changed, last first
     Rollback {
@@ -117,6 +120,9 @@ pub enum Command {
         run: Option<String>,
         #[command(flatten)]
         answer: Answer,
+        /// A file with answers
+        #[arg(long, value_name = "FILE")]
+        answers: Option<PathBuf>,
     },
     /// Take a node's lock away from a run that is gone
     Unlock {

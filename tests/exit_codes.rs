@@ -99,6 +99,10 @@ fn two_for_wrong_usage_playbooks_and_values() {
     world.hawiz(&["activate", "--on", "nobody", "--yes"]).is(2);
     world.hawiz(&["run", "nothing", "--on", "a", "--yes"]).is(2);
     world.hawiz(&["activate", "--on", "a", "--yes", "--override", "x"]).is(2).says("`--override x` is not STEP=REASON");
+    world.hawiz(&["activate", "--on", "a", "--yes", "--override", "x=y"]).is(2).says("`--override x`: that is no step");
+    let first = "activate/go/first=y";
+    world.hawiz(&["activate", "--on", "a", "--yes", "--override", first]).is(2).says("is no check with on-failure");
+    world.hawiz(&["activate", "--on", "a", "--yes", "--attest", "b"]).is(2).says("the site has no node `b`");
     let ended = world.hawiz(&["resume"]).is(2);
     assert_eq!(ended.err, "error: there is no run that could be resumed\n");
     world.hawiz(&["resume", "../../etc"]).is(2);
@@ -310,6 +314,8 @@ fn six_when_it_failed_after_a_change_and_resume_keeps_its_values() {
     );
     world.hawiz(&["resume", "--yes", "--set", "x=1"]).is(2).says("the run has no input `x`");
     world.hawiz(&["resume"]).is(4).says("gate   activate/go");
+    world.put("no.toml", "[gates]\n\"activate/go\" = \"no\"\n");
+    world.hawiz(&["resume", "--answers", "no.toml"]).is(6).says("answered no by answers");
     world.hawiz(&["resume", "--yes", "--set", "v=one two"]).is(6);
     assert_eq!(world.trace("a"), ["first", "fails", "fails"]);
     world.hawiz(&["rollback"]).is(4).says("`--yes` accepts it");

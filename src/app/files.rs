@@ -83,6 +83,17 @@ pub(super) fn read(common: &Common, procedure: &str, set: &Set) -> Result<Read, 
     Ok(Read { plan, answers, folder: site.folder.clone() })
 }
 
+/// The answers file of a run that goes on; its inputs are the run's own already.
+pub(super) fn answers(path: Option<&Path>) -> Result<Answers, Fatal> {
+    let Some(path) = path else { return Ok(Answers::default()) };
+    let mut problems = Problems::default();
+    let text = file(path, "answers file")?;
+    match Answers::parse(&path.display().to_string(), &text, &mut problems) {
+        Some((answers, _)) if problems.is_empty() => Ok(answers),
+        _ => Err(problems.into()),
+    }
+}
+
 fn done_to(procedure: &str) -> &'static str {
     match procedure {
         "activate" => "activated",

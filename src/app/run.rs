@@ -9,8 +9,8 @@ use crate::event::{self, Event};
 use crate::history::History;
 use crate::journal::{self, Journal};
 use crate::mask::Masker;
-use crate::plan::Plan;
-use crate::problem::{Exit, Fatal};
+use crate::plan::{OnFailure, Plan, What};
+use crate::problem::{Exit, Fatal, did_you_mean};
 use crate::prompt::answers::{self, Scripted};
 use crate::prompt::terminal::Terminal;
 use crate::prompt::{Prompter, Question};
@@ -175,6 +175,28 @@ pub(super) struct Front {
     pub(super) who: String,
 }
 
+/// What is vouched for and overridden must be there: a mistyped name would be found when it is too late.
+fn known(plan: &Plan, attest: &[String], overrides: &[(String, String)]) -> Result<(), Fatal> {
+    for node in attest {
+        if plan.node(node).is_none() {
+            let names: Vec<&str> = plan.nodes.iter().map(|n| n.name.as_str()).collect();
+            return Err(Fatal::new(Exit::Usage, format!("`--attest {node}`: the site has no node `{node}`")).hint(
+                did_you_mean(node, names.iter().copied()).unwrap_or_else(|| format!("it has: {}", names.join(", "))),
+            ));
+        }
+    }
+    for (id, _) in overrides {
+        let step = plan.steps().find(|s| s.id == *id || s.instance == *id);
+        let may = step.is_some_and(|s| matches!(s.what, What::Check(_)) && s.on_failure == OnFailure::Ask);
+        if !may {
+            let why = if step.is_some() { "is no check with on-failure = \"ask\"" } else { "is no step of this plan" };
+            return Err(Fatal::new(Exit::Usage, format!("`--override {id}`: that {why}"))
+                .hint("only a check that its playbook lets be skipped can be overridden"));
+        }
+    }
+    Ok(())
+}
+
 impl Front {
     pub(super) fn open(common: &Common, plan: &Plan, interactive: bool, answer: &Answer) -> Result<Front, Fatal> {
         let overrides = answer.overrides.iter().map(|o| match o.split_once('=') {
@@ -182,6 +204,7 @@ impl Front {
             _ => Err(Fatal::new(Exit::Usage, format!("`--override {o}` is not STEP=REASON"))),
         });
         let overrides = overrides.collect::<Result<Vec<_>, Fatal>>()?;
+        known(plan, &answer.attest, &overrides)?;
         let signals = signals()?;
         let stderr = Style::stderr(colour(common), verbosity(common));
         let plan = Rc::new(plan.clone());

@@ -92,17 +92,23 @@ pub(super) fn show(common: &Common, run: Option<String>, follow: bool) -> Done {
     Ok(Exit::Ok)
 }
 
-pub(super) fn resume(common: &Common, run: Option<String>, answer: &Answer, sets: &[OsString]) -> Done {
+pub(super) fn resume(
+    common: &Common,
+    run: Option<String>,
+    answer: &Answer,
+    answers: Option<&Path>,
+    sets: &[OsString],
+) -> Done {
     let state = state(common)?;
     let run = match run {
         Some(run) => run,
         None => journal::latest_open(&state)
             .ok_or_else(|| Fatal::new(Exit::Usage, "there is no run that could be resumed"))?,
     };
-    again(common, &state, &run, answer, sets, Way::Run)
+    again(common, &state, &run, answer, files::answers(answers)?, sets, Way::Run)
 }
 
-pub(super) fn rollback(common: &Common, run: Option<String>, answer: &Answer) -> Done {
+pub(super) fn rollback(common: &Common, run: Option<String>, answer: &Answer, answers: Option<&Path>) -> Done {
     let state = state(common)?;
     let run = match run {
         Some(run) => run,
@@ -112,11 +118,19 @@ pub(super) fn rollback(common: &Common, run: Option<String>, answer: &Answer) ->
             .map(|r| r.id)
             .ok_or_else(|| Fatal::new(Exit::Usage, "there is no run that changed anything"))?,
     };
-    again(common, &state, &run, answer, &[], Way::RollBack)
+    again(common, &state, &run, answer, files::answers(answers)?, &[], Way::RollBack)
 }
 
 /// Goes on with a run, or takes it back: the journal's plan, never a new one.
-fn again(common: &Common, state: &Path, run: &str, answer: &Answer, sets: &[OsString], way: Way) -> Done {
+fn again(
+    common: &Common,
+    state: &Path,
+    run: &str,
+    answer: &Answer,
+    answers: Answers,
+    sets: &[OsString],
+    way: Way,
+) -> Done {
     let who = Who::here().to_string();
     let (journal, plan, records) = Journal::open(state, run, &who)?;
     let history = History::of(&records);
@@ -161,7 +175,7 @@ fn again(common: &Common, state: &Path, run: &str, answer: &Answer, sets: &[OsSt
         let left = |s: &Step| {
             !matches!(history.outcome(&s.instance), Some(Outcome::Done | Outcome::Already | Outcome::Skipped(_)))
         };
-        let open: Vec<String> = crate::prompt::answers::missing(&plan, &Answers::default(), answer.yes, left);
+        let open: Vec<String> = crate::prompt::answers::missing(&plan, &answers, answer.yes, left);
         if !open.is_empty() {
             return Err(Fatal::new(
                 Exit::NotReady,
@@ -175,7 +189,7 @@ fn again(common: &Common, state: &Path, run: &str, answer: &Answer, sets: &[OsSt
     let folder = site.and_then(|p| p.parent().map(Path::to_path_buf)).unwrap_or_default();
     let changed = today(&plan);
     let front = Front::open(common, &plan, interactive, answer)?;
-    let mut at = front.sit(journal, Answers::default(), &folder, state);
+    let mut at = front.sit(journal, answers, &folder, state);
     let fresh = records.is_empty();
     at.resume(history, &records);
     if fresh {
