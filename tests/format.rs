@@ -199,7 +199,15 @@ fn taplo_accepts_with_the_schema_what_hawiz_reads_and_refuses_what_is_misshapen(
     }
     let (playbook, site) = (hawiz::schema::playbook(), hawiz::schema::site());
     let (sites, rest): (Vec<_>, Vec<_>) = files("good").into_iter().partition(|(n, _)| n == "hawiz.toml");
-    let playbooks: Vec<_> = rest.into_iter().filter(|(n, _)| !n.ends_with(".ru.toml")).collect();
+    let mut playbooks: Vec<_> = rest.into_iter().filter(|(n, _)| !n.ends_with(".ru.toml")).collect();
+    let mut sites = sites;
+    // What is shipped, under names of its own.
+    let shipped = |path: &str| {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("it is shipped");
+        (path.replace('/', "-"), text)
+    };
+    playbooks.extend(["playbooks/xcat.toml", "examples/demo/demo.toml", "examples/first/first.toml"].map(shipped));
+    sites.extend(["examples/demo/hawiz.toml", "examples/first/hawiz.toml"].map(shipped));
     for (schema, files) in [(&playbook, &playbooks), (&site, &sites)] {
         let (names, said) = refused("good", schema, files);
         assert!(names.is_empty(), "{said}");
