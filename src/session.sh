@@ -151,7 +151,8 @@ hz_hello() { # seq state tmpfs
 }
 hz_syslog() { # seq line
   hz_begin "$1"
-  if command -v logger >/dev/null 2>&1; then logger -t hawiz -- "$(hz_put "$2")" </dev/null >/dev/null 2>&1; fi
+  # Nothing waits for it: a log that is slow or stuck must not hold up a failover.
+  if command -v logger >/dev/null 2>&1; then logger -t hawiz -- "$(hz_put "$2")" </dev/null >/dev/null 2>&1 & fi
   hz_end "$1" 0
 }
 

@@ -24,6 +24,8 @@ pub(super) fn plan(common: &Common, procedure: &str, set: &Set, how: Format) -> 
     let read = files::read(common, procedure, set)?;
     let style = Style::stdout(colour(common), verbosity(common));
     say_bytes(&ui::script::render(&read.plan, None, format(how), &style));
+    // As in `files::read`: the process ends here.
+    std::mem::forget(read);
     Ok(Exit::Ok)
 }
 
