@@ -177,6 +177,35 @@ fn a_gate_says_what_was_seen_and_what_will_be_done_in_sixteen_lines() {
 }
 
 #[test]
+fn what_an_earlier_sitting_did_is_no_change_at_the_gate_of_a_resumed_run() {
+    use hawiz::event::{Event, Outcome, Purpose};
+    use hawiz::plan::Answer;
+    let mut looks = seen();
+    let (step, title) = ("activate/address/add@xcatmn2", "Add 10.5.106.7/8 to eth0");
+    let plan = plan();
+    let stage = plan.stages.iter().find(|s| s.id == "activate/address").expect("the stage is there");
+    let drawn = |looks: &Looks| Drawer { width: 80, ascii: false }.gate(&plan, stage, looks).short.join("\n");
+    assert!(drawn(&looks).contains("ip addr add"), "{}", drawn(&looks));
+    let done = Event::StepFinished {
+        step: step.into(),
+        title: title.into(),
+        node: "xcatmn2".into(),
+        outcome: Outcome::Done,
+        attempts: 1,
+        code: Some(0),
+        tail: String::new(),
+        took_ms: 1,
+        show: false,
+    };
+    records(vec![done]).iter().for_each(|r| looks.record(r));
+    assert!(!drawn(&looks).contains("ip addr add"), "{}", drawn(&looks));
+    // It is no longer so: its turn comes again.
+    let gone = Event::Looked(looked(step, title, Purpose::After, Answer::No, ""));
+    records(vec![gone]).iter().for_each(|r| looks.record(r));
+    assert!(drawn(&looks).contains("ip addr add"), "{}", drawn(&looks));
+}
+
+#[test]
 fn a_gate_of_very_many_changes_still_shows_the_point_of_no_return() {
     let mut steps: Vec<_> = (0..100)
         .map(|i| {

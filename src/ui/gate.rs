@@ -129,8 +129,12 @@ impl Drawer {
     /// What the looks said, by name where there is room. (Checks that are true stand below, with their mark.)
     fn looked(&self, stage: &Stage, looks: &Looks) -> String {
         let purposes = [Purpose::Check, Purpose::Before, Purpose::When];
-        let seen: Vec<_> =
-            stage.steps.iter().flat_map(|s| purposes.into_iter().flat_map(|p| looks.of(&s.instance, p))).collect();
+        let seen: Vec<_> = stage
+            .steps
+            .iter()
+            .filter(|s| !looks.is_finished(&s.instance))
+            .flat_map(|s| purposes.into_iter().flat_map(|p| looks.of(&s.instance, p)))
+            .collect();
         if seen.is_empty() {
             return "nothing yet: this stage has no look that can be taken now".to_string();
         }

@@ -27,10 +27,11 @@ pub mod text;
 mod words;
 pub mod wrap;
 
-use crate::event::{Looked, Proven, Purpose, Record};
+use crate::event::{Looked, Outcome, Proven, Purpose, Record};
+use crate::plan::Answer;
 use crate::shell::Value;
 use chrono::{DateTime, Utc};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write;
 
 /// Somebody who watches a run.
@@ -247,6 +248,8 @@ pub struct Seen {
 pub struct Looks {
     /// By step instance (or stage id); of one purpose and node only the newest.
     seen: HashMap<String, Vec<Seen>>,
+    /// Changes that are done by now, in this sitting or an earlier one.
+    finished: HashSet<String>,
     /// Nodes that could not be reached, and why.
     pub unreachable: BTreeMap<String, String>,
     /// Peers' proofs.
@@ -267,7 +270,18 @@ impl Looks {
         use crate::event::Event;
         let at = moment(&record.utc);
         match &record.event {
-            Event::Looked(looked) => self.add(looked.clone(), at),
+            Event::Looked(looked) => {
+                if looked.purpose == Purpose::After && looked.answer != Answer::Yes {
+                    self.finished.remove(&looked.step);
+                }
+                self.add(looked.clone(), at);
+            }
+            Event::StepFinished { step, outcome: Outcome::Done | Outcome::Already, .. } => {
+                self.finished.insert(step.clone());
+            }
+            Event::StepIntent { step, .. } => {
+                self.finished.remove(step);
+            }
             Event::NodeSeen { node, unrecorded, .. } => {
                 self.unreachable.remove(node);
                 match unrecorded {
@@ -310,6 +324,10 @@ impl Looks {
         let mut all: Vec<&Seen> = self.seen.values().flatten().collect();
         all.sort_by(|a, b| (&a.looked.step, &a.looked.node, a.at).cmp(&(&b.looked.step, &b.looked.node, b.at)));
         all
+    }
+    /// A change that is done by now; looks from before it say nothing any more.
+    pub fn is_finished(&self, step: &str) -> bool {
+        self.finished.contains(step)
     }
     pub fn is_empty(&self) -> bool {
         self.seen.is_empty()

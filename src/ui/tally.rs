@@ -61,6 +61,9 @@ pub fn state(step: &Step, looks: Option<&Looks>, changed: bool) -> State {
         What::Change(c) => &c.done,
         What::Manual(m) => &m.done,
     };
+    if looks.is_finished(&step.instance) {
+        return State::Already;
+    }
     match looks.one(&step.instance, Purpose::Before).map(|s| s.looked.answer) {
         Some(Answer::Yes) => State::Already,
         Some(Answer::CouldNotLook) if done.is_some() && !changed => State::Doubt("could not look".into()),
