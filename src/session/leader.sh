@@ -11,7 +11,8 @@ cd "$hz_d" 2>/dev/null || { echo "r the lock was taken over"; exit 70; }
 read -r hz_x </proc/$$/stat
 set -- ${hz_x##*) }
 hz_line "leader $hz_b $hz_n $$ ${20}" 1<>go.t || { echo "r its record could not be written"; exit 70; }
-if ! hz_x=$(ln go.t "$hz_d/go" 2>&1); then
+if ! ln go.t "$hz_d/go" 2>>err; then
+  read -r hz_x <err
   if [ -e go ]; then echo "r it was revoked before it began"; else echo "r the lock was taken over (${hz_x##*: })"; fi
   exit 70
 fi
@@ -32,10 +33,9 @@ hz_cut() {
   mv "$1.tail.t" "$1.tail"
 }
 hz_watch() {
-  for hz_f in out err; do
-    set -- $(wc -c <"$hz_f")
-    [ "$1" -le "$hz_cap" ] || (umask 077; hz_cut "$hz_f")
-  done
+  set -- $(wc -c out err)
+  [ "$1" -le "$hz_cap" ] || (umask 077; hz_cut out)
+  [ "$3" -le "$hz_cap" ] || (umask 077; hz_cut err)
 }
 # Ended by KILL: a TERM may come before a trap is set. It ends by itself when the leader was killed, with a code or without.
 while [ ! -e rc ] && kill -0 $$ 2>/dev/null && (cd / && exec sleep 2); do hz_watch; done &
