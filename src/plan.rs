@@ -364,7 +364,7 @@ impl Plan {
     }
     /// Every command that may be sent or shown.
     pub fn for_commands<'a>(&'a self, mut each: impl FnMut(&'a Command)) {
-        let proofs = self.proof.iter().chain(&self.closing).flat_map(|p| &p.steps);
+        let proofs = self.proof.iter().chain(&self.closing).chain(&self.undone).flat_map(|p| &p.steps);
         for look in self.stages.iter().filter_map(|s| s.when.as_ref()) {
             each(&look.command);
         }

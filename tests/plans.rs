@@ -57,3 +57,26 @@ fn every_plan_and_every_mistake_prints_as_recorded() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(!dir.join("nowhere").exists(), "a plan created a state directory");
 }
+
+#[test]
+fn a_plan_defines_what_only_the_look_after_its_roll_back_calls() {
+    // Without peers there is no proof before it; the functions are needed all the same.
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plans-alone");
+    std::fs::create_dir_all(&dir).expect("a folder of our own");
+    let site = "playbook = \"./pb.toml\"\npeers = \"none\"\n[nodes.a]\nvia = [\"sh\"]\n";
+    std::fs::write(dir.join("hawiz.toml"), site).expect("the site file is written");
+    let playbook = "format = 1\ntitle = \"Alone\"\n[[inactive]]\nstage = \"Is it inactive?\"\n[[inactive.step]]\n\
+        name = \"x is stopped\"\ncheck.service-inactive = { unit = \"x\" }\n[[activate]]\nstage = \"Go\"\n\
+        [[activate.step]]\nname = \"Go\"\nrun.sh = \"true\"\nundo.none = \"nothing\"\n";
+    std::fs::write(dir.join("pb.toml"), playbook).expect("the playbook is written");
+    let out = Command::new(env!("CARGO_BIN_EXE_hawiz"))
+        .args(["plan", "activate", "--on", "a", "--format", "json"])
+        .current_dir(&dir)
+        .stdin(Stdio::null())
+        .output()
+        .expect("hawiz starts");
+    let whole: serde_json::Value = serde_json::from_slice(&out.stdout).expect("a plan in JSON");
+    let names: Vec<&str> =
+        whole["plan"]["functions"].as_array().expect("a list").iter().filter_map(|f| f[0].as_str()).collect();
+    assert!(names.contains(&"service_is"), "{names:?}");
+}
