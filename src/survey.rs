@@ -270,18 +270,8 @@ impl Surveyor<'_> {
         if let Some(role) = &check.role {
             self.out.values.entry(role.clone()).or_insert_with(|| node.into());
         }
-        let first = reply.out.0.split(|b| *b == b'\n').next().unwrap_or_default();
-        let mut rest = first.trim_ascii();
         let several = check.looks.len() > 1 && check.role.is_none();
-        for (i, (name, key)) in step.capture.iter().enumerate() {
-            let last = i + 1 == step.capture.len();
-            let end =
-                if last { rest.len() } else { rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len()) };
-            if end > 0 {
-                let key = if several { format!("{name}@{node}") } else { key.clone() };
-                self.out.values.insert(key, Value::new(rest[..end].trim_ascii_end()));
-            }
-            rest = rest[end..].trim_ascii_start();
-        }
+        let words = crate::engine::words(step, &reply.out, several.then_some(node)).unwrap_or_default();
+        self.out.values.extend(words.into_iter().filter(|(_, value)| !value.is_empty()));
     }
 }

@@ -88,7 +88,7 @@ impl Engine<'_> {
     fn learn(&mut self, step: &Step, check: &Check, seen: &[(String, Seen)]) -> Go<Result<(), String>> {
         let several = check.looks.len() > 1 && check.role.is_none();
         for (node, s) in seen.iter().filter(|(_, s)| s.answer == Answer::Yes) {
-            for (key, value) in match super::looks::words(step, &s.reply.out, several.then_some(node)) {
+            for (key, value) in match super::looks::words(step, &s.reply.out, several.then_some(node.as_str())) {
                 Ok(words) => words,
                 Err(why) => return Ok(Err(why)),
             } {

@@ -242,7 +242,7 @@ impl Engine<'_> {
 }
 
 /// A step's captures from the first line of an output, split as the shell's `read` would. `node`: kept for that node.
-pub(super) fn words(step: &Step, out: &Value, node: Option<&String>) -> Result<Vec<(String, Value)>, String> {
+pub(crate) fn words(step: &Step, out: &Value, node: Option<&str>) -> Result<Vec<(String, Value)>, String> {
     let mut rest = out.0.split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii();
     if rest.is_empty() && !step.capture.is_empty() {
         return Err("it printed nothing to keep".into());

@@ -25,7 +25,7 @@ mod nodes;
 mod proof;
 mod undo;
 
-pub(crate) use looks::{evidence, value_of};
+pub(crate) use looks::{evidence, value_of, words};
 pub(crate) use proof::not_so;
 
 use crate::event::{Event, Outcome, Proven, Verdict};

@@ -119,7 +119,7 @@ impl Resolver<'_> {
             self.site_problem(None, "`failover` is not known to this version");
             return None;
         }
-        let Some((at, stages)) = self.pb.procedures.iter().find(|(n, _)| n.value == procedure) else {
+        let Some((_, stages)) = self.pb.procedures.iter().find(|(n, _)| n.value == procedure) else {
             let known: Vec<&str> = self.pb.procedures.iter().map(|(n, _)| n.as_str()).collect();
             let hint = did_you_mean(&procedure, known.iter().copied())
                 .unwrap_or_else(|| format!("it has: {}", known.join(", ")));
@@ -160,7 +160,7 @@ impl Resolver<'_> {
             default_on: if procedure == "status" { "all" } else { "target" },
             within: vec![procedure.clone()],
         };
-        self.learn(at, stages, &cast);
+        self.learn(stages, &cast);
         let stages = self.stages(&procedure, stages, &cast);
         let mut proof = Vec::new();
         let (mut closing, mut undone) = (None, None);
@@ -254,7 +254,7 @@ impl Resolver<'_> {
     }
 
     /// Captures and roles of all stages that will be laid out, so that a text may speak of them.
-    fn learn(&mut self, _at: &crate::playbook::At<String>, stages: &[Stage], cast: &Cast) {
+    fn learn(&mut self, stages: &[Stage], cast: &Cast) {
         let mut todo: Vec<(String, &[Stage], Vec<String>)> =
             vec![(cast.within[0].clone(), stages, cast.within.clone())];
         while let Some((proc, stages, within)) = todo.pop() {
@@ -352,7 +352,7 @@ impl Resolver<'_> {
         let (when, when_on) = match &stage.when {
             Some(def) => {
                 let words = cast.on.as_ref().or(stage.on.as_ref());
-                let ons = self.on(words.map(Vec::as_slice), cast, &stage.span, false);
+                let ons = self.on(words.map(Vec::as_slice), cast, &stage.span);
                 let on = ons.into_iter().next().unwrap_or(first);
                 let scope = scope::Scope::new(
                     &self.world,

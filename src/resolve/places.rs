@@ -11,13 +11,7 @@ use std::ops::Range;
 
 impl Resolver<'_> {
     /// The places a list of `on` words means.
-    pub(super) fn on(
-        &mut self,
-        words: Option<&[At<String>]>,
-        cast: &Cast,
-        span: &Range<usize>,
-        check: bool,
-    ) -> Vec<On> {
+    pub(super) fn on(&mut self, words: Option<&[At<String>]>, cast: &Cast, span: &Range<usize>) -> Vec<On> {
         let Some(words) = words else {
             return match (cast.default_on, &cast.target) {
                 ("all", _) => cast.all.iter().cloned().map(On::Node).collect(),
@@ -83,7 +77,6 @@ impl Resolver<'_> {
         nodes.sort_by_key(order);
         nodes.dedup();
         out.extend(nodes.into_iter().map(On::Node));
-        let _ = check;
         out
     }
 
@@ -105,7 +98,7 @@ impl Resolver<'_> {
         for (names, over) in &step.each {
             let mut next = Vec::new();
             for row in rows {
-                for item in self.over(over, cast, on, &row, &names.span) {
+                for item in self.over(over, cast, on, &row) {
                     let mut with = row.clone();
                     let names: Vec<&str> = names.value.split_whitespace().collect();
                     match (&item, names.as_slice()) {
@@ -136,7 +129,7 @@ impl Resolver<'_> {
         rows
     }
 
-    fn over(&mut self, over: &Over, cast: &Cast, on: &On, row: &[(String, Bound)], span: &Range<usize>) -> Vec<Bound> {
+    fn over(&mut self, over: &Over, cast: &Cast, on: &On, row: &[(String, Bound)]) -> Vec<Bound> {
         match over {
             Over::Items(items) => {
                 let mut out = Vec::new();
@@ -178,7 +171,6 @@ impl Resolver<'_> {
                     let hint = did_you_mean(word, known.into_iter().chain(["all", "peers", "others"]));
                     self.problem(&name.span, format!("`{word}` is no list input, group or node to loop over")).hint =
                         hint;
-                    let _ = span;
                     Vec::new()
                 };
                 if reverse {

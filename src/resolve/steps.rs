@@ -139,7 +139,7 @@ impl Resolver<'_> {
     pub(super) fn step(&mut self, stage_id: &str, stage: &Stage, step: &Step, cast: &Cast, out: &mut Vec<plan::Step>) {
         let words = step.on.as_ref().or(cast.on.as_ref()).or(stage.on.as_ref());
         let is_check = matches!(step.what, crate::playbook::What::Check(_));
-        let ons = self.on(words.map(Vec::as_slice), cast, &step.span, is_check);
+        let ons = self.on(words.map(Vec::as_slice), cast, &step.span);
         if ons.is_empty() {
             return;
         }

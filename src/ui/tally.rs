@@ -6,7 +6,7 @@
 use super::Looks;
 use super::words::node_of;
 use crate::event::{Proven, Purpose};
-use crate::plan::{Answer, Check, OnFailure, Plan, Proof, Stage, Step, TrueOn, What};
+use crate::plan::{Answer, Check, OnFailure, Plan, Proof, Stage, Step, What};
 use serde::Serialize;
 
 /// What a dry run found, counted.
@@ -80,27 +80,12 @@ fn check_state(step: &Step, check: &Check, looks: &Looks, changed: bool) -> Stat
         let gone = node_of(&step.place).is_some_and(|n| looks.unreachable.contains_key(n));
         return State::Doubt(if gone { "cannot be reached" } else { "not looked at" }.into());
     }
-    let n = check.looks.len().max(all.len());
-    let yes = all.iter().filter(|a| **a == Answer::Yes).count();
-    let no = all.iter().filter(|a| **a == Answer::No).count();
-    let open = n - yes - no > 0;
-    let verdict = match check.true_on {
-        TrueOn::All if no > 0 => Some(false),
-        TrueOn::All | TrueOn::None if open && (check.true_on == TrueOn::All || yes == 0) => None,
-        TrueOn::All => Some(true),
-        TrueOn::None => Some(yes == 0),
-        TrueOn::One if yes > 1 => Some(false),
-        TrueOn::One if open => None,
-        TrueOn::One => Some(yes == 1),
-        TrueOn::Any => Some(yes > 0),
-        TrueOn::Majority => Some(yes * 2 > n),
-    };
-    match verdict {
-        Some(true) => State::Passed,
+    match check.sum(&all) {
+        Answer::Yes => State::Passed,
         _ if changed => State::NotYet,
-        Some(false) => State::Refused,
-        None if all.contains(&Answer::Unsettled) => State::Doubt("not settled yet".into()),
-        None => State::Doubt("could not look".into()),
+        Answer::No => State::Refused,
+        Answer::Unsettled => State::Doubt("not settled yet".into()),
+        Answer::CouldNotLook => State::Doubt("could not look".into()),
     }
 }
 
