@@ -135,26 +135,34 @@ pub fn suspend() -> bool {
 }
 
 /// The kernel's rule for *orphaned* groups: some member's parent is in another group of the same session. Seen from here
-/// upwards.
+/// upwards. Read from `/proc`, where a process of an outer PID namespace is number 0: a container's entry is led by one.
 fn somebody_can_continue() -> bool {
-    use rustix::process::{getpgid, getpgrp, getppid, getsid};
-    let (group, session) = (getpgrp(), getsid(None).ok());
-    let mut parent = getppid();
-    while let Some(pid) = parent {
-        match (getpgid(Some(pid)), getsid(Some(pid)).ok()) {
-            (Ok(theirs), sid) if theirs != group => return sid.is_some() && sid == session,
-            (Ok(_), _) => parent = parent_of(pid),
-            (Err(_), _) => return false,
+    let Some(mine) = Family::of("self") else { return false };
+    let mut parent = mine.parent;
+    while parent > 0 {
+        let Some(theirs) = Family::of(&parent.to_string()) else { return false };
+        if theirs.group != mine.group {
+            return theirs.session == mine.session;
         }
+        parent = theirs.parent;
     }
     false
 }
 
-fn parent_of(pid: rustix::process::Pid) -> Option<rustix::process::Pid> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    // The name in brackets may hold anything; the parent is the second field behind it.
-    let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
-    rustix::process::Pid::from_raw(parent)
+/// Where a process stands for job control.
+struct Family {
+    parent: i32,
+    group: i32,
+    session: i32,
+}
+
+impl Family {
+    fn of(process: &str) -> Option<Family> {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        // The name in brackets may hold anything; behind it come the state, then these three.
+        let mut rest = stat.rsplit_once(')')?.1.split_whitespace().skip(1).map(|n| n.parse().ok());
+        Some(Family { parent: rest.next()??, group: rest.next()??, session: rest.next()?? })
+    }
 }
 
 /// Whether this process was started with the signal ignored.
@@ -286,7 +294,9 @@ mod tests {
     #[test]
     fn where_nobody_could_continue_it_nothing_is_suspended() {
         alone("where_nobody_could_continue_it_nothing_is_suspended", "exec setsid -w", || {
-            assert_eq!(parent_of(rustix::process::getpid()), rustix::process::getppid());
+            let mine = Family::of("self").expect("a process can read its own state");
+            let parent = rustix::process::getppid().map_or(0, |p| p.as_raw_nonzero().get());
+            assert_eq!(mine.parent, parent);
             assert!(!suspend());
         });
     }
