@@ -185,6 +185,7 @@ fn node(state: &Path) -> Node {
     Node {
         name: "box".into(),
         how: How::Local,
+        login: Default::default(),
         address: None,
         become_root: None,
         state: Some(state.to_string_lossy().into_owned()),

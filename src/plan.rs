@@ -76,6 +76,8 @@ pub struct Node {
     pub name: String,
     pub how: How,
     #[serde(default)]
+    pub login: Login,
+    #[serde(default)]
     pub address: Option<String>,
     #[serde(default)]
     pub become_root: Option<String>,
@@ -94,8 +96,23 @@ pub struct Node {
 pub enum How {
     Local,
     Via(Vec<String>),
-    /// Reached by SSH only: not by this version; such a peer can be attested, nothing else.
+    /// SSH to the node's `address`, as its `login` says.
     Ssh,
+}
+
+/// What the site file says of an SSH login; what is `None` the user's ssh_config decides.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Login {
+    #[serde(default)]
+    pub user: Option<String>,
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// Key file; relative ones are below the folder of the site file.
+    #[serde(default)]
+    pub identity: Option<String>,
+    /// Host to go through, as in `ssh -J`: `user@host:port`, several with commas.
+    #[serde(default)]
+    pub jump: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -395,8 +395,9 @@ fn a_cancelled_step_leaves_nothing_in_its_group() {
             assert_eq!(fleet.truth("n", &c), Ok(Truth::Running), "{}", w.shell);
             let said = fleet.cancel("n", &c, Duration::from_secs(1));
             assert_eq!(said, Ok(Truth::Done(code)), "{} {code}", w.shell);
-            let group = rustix::process::Pid::from_raw(group).expect("not 0");
-            until("init to reap", || rustix::process::test_kill_process_group(group).err());
+            // Who has ended may still be a zombie: not every first process reaps.
+            let left = processes(group);
+            assert!(left.is_empty(), "{} {code}: {left:?}", w.shell);
             assert_eq!(follow(&mut fleet, &c).end, Progress::Done(code), "{}", w.shell);
         }
         let c = claim(&hello.boot, "not begun", 1);
@@ -532,16 +533,13 @@ fn sudo_makes_the_whole_session_roots_or_says_why_not() {
 }
 
 #[test]
-fn memory_and_ssh_are_no_place_for_claims_and_a_missing_program_is_said() {
+fn memory_is_no_place_for_claims_and_a_missing_program_is_said() {
     each(|w| {
         let mut node = w.node();
         node.state = Some("/dev/shm/hawiz-none".into());
         let mut fleet = Fleet::new(vec![node.clone()], w.dir.clone()).tmpfs(false);
         let why = fleet.greet("n").expect("the shell starts").unrecorded;
         assert_eq!(why.as_deref(), Some("/dev/shm does not survive a reboot (tmpfs)"), "{}", w.shell);
-        node.how = How::Ssh;
-        let refused = Fleet::new(vec![node.clone()], w.dir.clone()).greet("n").expect_err("no SSH");
-        assert_eq!(refused.why, "only SSH would reach it, which this version does not speak");
         node.how = How::Via(vec!["no-such-program".into()]);
         let refused = Fleet::new(vec![node.clone()], w.dir.clone()).greet("n").expect_err("no program");
         assert!(refused.why.starts_with("cannot start `no-such-program`: "), "{}", refused.why);

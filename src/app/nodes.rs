@@ -47,6 +47,7 @@ pub(super) fn fleet(plan: &Plan, folder: &Path, state: &Path) -> Fleet {
     nodes.push(Node {
         name: "here".into(),
         how: How::Local,
+        login: Default::default(),
         address: None,
         become_root: None,
         state: Some(state.join("here").to_string_lossy().into_owned()),

@@ -1,4 +1,4 @@
-//! What is looked at once the whole plan stands: ids, scripts, nodes that can be reached, addresses that move.
+//! What is looked at once the whole plan stands: ids, scripts, addresses that move.
 //!
 //! Why it exists: each step may be right and the plan still wrong. Invariant: nothing here changes the plan.
 
@@ -55,45 +55,6 @@ impl Resolver<'_> {
         for (span, said) in checking.spans.iter().zip(said) {
             if let Some(said) = said {
                 self.problem(span, format!("this script is not shell: {said}"));
-            }
-        }
-    }
-
-    /// Steps may only stand on nodes that this version can reach.
-    pub(super) fn reachable(&mut self, stages: &[plan::Stage], closing: bool) {
-        let mut wanted: Vec<String> = Vec::new();
-        let mut add = |p: &plan::Place| match p {
-            plan::Place::Node(n) => wanted.push(n.clone()),
-            plan::Place::OneOf { nodes, .. } => wanted.extend(nodes.iter().cloned()),
-            plan::Place::Here | plan::Place::Role(_) => {}
-        };
-        for step in stages.iter().flat_map(|s| &s.steps) {
-            // A status that cannot be looked at says so itself.
-            if self.req.procedure == "status" {
-                break;
-            }
-            add(&step.place);
-            if let plan::What::Check(c) = &step.what {
-                c.looks.iter().for_each(|(p, _)| add(p));
-            }
-        }
-        if closing && let Some(t) = &self.req.target {
-            wanted.push(t.clone());
-        }
-        wanted.sort();
-        wanted.dedup();
-        for name in wanted {
-            let ssh = self.world.nodes.iter().any(|n| n.name == name && n.how == plan::How::Ssh);
-            if ssh {
-                let span = self.site.nodes.iter().find(|(n, _)| n.value == name).map(|(n, _)| n.span.clone());
-                let p = self.site_problem(
-                    span.as_ref(),
-                    format!("node `{name}` is reached by SSH, which this version does not speak"),
-                );
-                p.hint = Some(
-                    "use `via = [\"ssh\", \"NODE\", \"sh\"]`, or run hawiz on the node itself with `local = true`"
-                        .into(),
-                );
             }
         }
     }

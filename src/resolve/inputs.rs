@@ -147,6 +147,12 @@ impl Resolver<'_> {
             self.world.nodes.push(plan::Node {
                 name: name.value.clone(),
                 how,
+                login: plan::Login {
+                    user: node.user.clone(),
+                    port: node.port,
+                    identity: node.identity.clone(),
+                    jump: node.jump.clone(),
+                },
                 address: node.address.as_ref().map(|a| a.value.clone()),
                 become_root: node.become_.as_ref().map(|b| b.value.clone()).filter(|b| b != "none"),
                 state: node.state.as_ref().map(|s| site.folder.join(&s.value).to_string_lossy().into_owned()),

@@ -189,7 +189,6 @@ impl Resolver<'_> {
         let checking = self.syntax();
         let activates =
             exclusive && (procedure == "activate" || stages.iter().flat_map(|s| &s.steps).any(|s| s.exclusive));
-        self.reachable(&stages, closing.is_some());
         self.own_addresses();
         let mut plan = Plan {
             format: plan::FORMAT,

@@ -110,6 +110,7 @@ pub fn plan() -> Plan {
     let node = |name: &str, how| Node {
         name: name.into(),
         how,
+        login: Default::default(),
         address: Some("10.5.106.70".into()),
         become_root: Some("sudo".into()),
         state: Some("/srv/state".into()),

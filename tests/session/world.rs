@@ -40,6 +40,7 @@ impl World {
         let path = format!("PATH={}:/usr/local/bin:/usr/bin:/bin", self.dir.join("bin").display());
         Node {
             name: "n".into(),
+            login: Default::default(),
             how: How::Via(vec!["env".into(), path, "sh".into()]),
             address: None,
             become_root: None,
@@ -154,4 +155,15 @@ pub fn claim_dir(world: &World) -> PathBuf {
     let is_go = |p: &PathBuf| p.file_name().is_some_and(|n| n == "go");
     let go = world.snapshot().into_iter().find(is_go).expect("a claim that began");
     go.parent().expect("go is in a claim").to_path_buf()
+}
+/// Who is in a process group and has not ended.
+pub fn processes(group: i32) -> Vec<String> {
+    let all = std::fs::read_dir("/proc").expect("a /proc").filter_map(|e| e.ok());
+    all.filter_map(|process| {
+        let stat = std::fs::read_to_string(process.path().join("stat")).ok()?;
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        let (state, theirs) = (fields.next()?, fields.nth(1)?);
+        (theirs == group.to_string() && !"ZX".contains(state)).then_some(stat.trim().to_string())
+    })
+    .collect()
 }

@@ -166,6 +166,7 @@ pub fn plan(stages: Vec<Stage>) -> Plan {
     let node = |name: &str| Node {
         name: name.into(),
         how: How::Local,
+        login: Default::default(),
         address: Some(format!("10.0.0.{}", name.len())),
         become_root: None,
         state: None,

@@ -76,6 +76,7 @@ fn node(name: &str) -> Node {
     Node {
         name: name.into(),
         how: How::Local,
+        login: Default::default(),
         address: None,
         become_root: Some("sudo".into()),
         state: None,
