@@ -379,6 +379,30 @@ impl Plan {
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.stages.iter().flat_map(|s| &s.steps)
     }
+    /// The nodes that its steps name, and behind them those of its proof; what is found or chosen at run time is not among
+    /// them.
+    pub fn needs(&self, proofs: bool) -> Vec<String> {
+        let mut nodes: Vec<String> = Vec::new();
+        let mut add = |place: &Place| {
+            let node = match place {
+                Place::Node(node) => node.as_str(),
+                Place::Here => "here",
+                Place::Role(_) | Place::OneOf { .. } => return,
+            };
+            if !nodes.iter().any(|n| n == node) {
+                nodes.push(node.to_string());
+            }
+        };
+        self.stages.iter().filter_map(|s| s.when_on.as_ref()).for_each(&mut add);
+        let proofs = self.proof.iter().filter(|_| proofs);
+        for step in self.steps().chain(self.closing.iter().chain(proofs).flat_map(|p| &p.steps)) {
+            add(&step.place);
+            if let What::Check(c) = &step.what {
+                c.looks.iter().for_each(|(place, _)| add(place));
+            }
+        }
+        nodes
+    }
     /// Every command that may be sent or shown.
     pub fn for_commands<'a>(&'a self, mut each: impl FnMut(&'a Command)) {
         let proofs = self.proof.iter().chain(&self.closing).chain(&self.undone).flat_map(|p| &p.steps);

@@ -70,6 +70,14 @@ pub struct Reply {
     pub problem: Option<String>,
 }
 
+/// A look to be taken beside others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ask {
+    pub node: String,
+    pub sent: Sent,
+    pub deadline: Duration,
+}
+
 /// What became of a start.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Started {
@@ -118,6 +126,16 @@ pub enum Locked {
 
 /// The nodes of one run. Nothing here prompts, prints or retries.
 pub trait Reach {
+    /// These will be needed soon: begins to open their sessions, and returns at once. Tells nothing; [`Reach::greet`] does.
+    fn expect(&mut self, _nodes: &[String]) {}
+    /// Greets them side by side; answers in the order of the nodes.
+    fn greet_all(&mut self, nodes: &[String]) -> Vec<Result<Greeting, Unreachable>> {
+        nodes.iter().map(|n| self.greet(n)).collect()
+    }
+    /// Looks on several nodes side by side, those of one node in order; answers in the order of the asks.
+    fn look_all(&mut self, asks: &[Ask]) -> Vec<Result<Reply, Unreachable>> {
+        asks.iter().map(|a| self.look(&a.node, &a.sent, a.deadline)).collect()
+    }
     /// Opens the node's session if it is not open, and says what it found. Creates nothing there.
     fn greet(&mut self, node: &str) -> Result<Greeting, Unreachable>;
     /// Runs a look. Creates nothing there. `Err`: no session could be had at all.

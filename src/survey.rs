@@ -4,9 +4,10 @@
 //! text with the engine, because both take it from the Plan. Invariant: only looks are sent; nothing is created anywhere;
 //! a look after the first would-be change cannot refuse: false there means *not yet*.
 
+use crate::engine::Wanted;
 use crate::event::{Looked, Proven, Purpose};
 use crate::plan::{Answer, Check, Look, OnFailure, Place, Plan, Step, What};
-use crate::reach::{Reach, Reply, Sent};
+use crate::reach::{Ask, Reach, Reply, Sent};
 use crate::shell::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,19 +37,13 @@ pub struct Survey {
 /// Takes the looks of a plan. `proofs`: also of the peers.
 pub fn survey(plan: &Plan, reach: &mut dyn Reach, proofs: bool) -> Survey {
     let mut s = Surveyor { plan, reach, out: Survey::default(), dirty: false };
+    s.meet(&plan.needs(proofs));
     if proofs {
         s.proofs();
     }
     for stage in &plan.stages {
         s.stage(stage);
     }
-    s.out
-}
-
-/// The proof of every node of an exclusive system: who is active.
-pub fn proof_of_all(plan: &Plan, reach: &mut dyn Reach) -> Survey {
-    let mut s = Surveyor { plan, reach, out: Survey::default(), dirty: false };
-    s.proofs();
     s.out
 }
 
@@ -61,10 +56,6 @@ struct Surveyor<'a> {
 }
 
 impl Surveyor<'_> {
-    fn value(&self, key: &str) -> Option<Value> {
-        crate::engine::value_of(self.plan, &self.out.values, key)
-    }
-
     fn node_of(&mut self, place: &Place) -> Option<String> {
         match place {
             Place::Node(n) => Some(n.clone()),
@@ -74,9 +65,19 @@ impl Surveyor<'_> {
                 if let Some(v) = self.out.values.get(key) {
                     return Some(v.lossy());
                 }
-                let found = nodes.iter().find(|n| self.reach.greet(n).is_ok()).cloned()?;
+                let reached = |n: &&String| !self.out.unreachable.contains_key(*n) && self.reach.greet(n).is_ok();
+                let found = nodes.iter().find(reached).cloned()?;
                 self.out.values.insert(key.clone(), found.as_str().into());
                 Some(found)
+            }
+        }
+    }
+
+    /// Greets nodes side by side. Who cannot be reached now is not tried again.
+    fn meet(&mut self, nodes: &[String]) {
+        for met in self.reach.greet_all(nodes) {
+            if let Err(u) = met {
+                self.out.unreachable.insert(u.node, u.why);
             }
         }
     }
@@ -91,71 +92,91 @@ impl Surveyor<'_> {
         purpose: Purpose,
         deadline: Duration,
     ) -> Option<(Answer, Reply)> {
-        let script = look.command.script(&self.plan.env, &self.plan.functions, |k| self.value(k)).ok()?;
-        let input = look.command.input(|k| self.value(k), &BTreeMap::new()).ok()?;
-        let sent = Sent { script, stdin: input.map(|(text, _)| text), secret: false };
-        let reply = match self.reach.look(node, &sent, deadline) {
-            Ok(reply) => reply,
-            Err(u) => {
-                self.out.unreachable.insert(node.to_string(), u.why.clone());
-                Reply { problem: Some(format!("cannot reach {node}: {}", u.why)), ..Reply::default() }
-            }
+        let (title, node) = (title.to_string(), node.to_string());
+        self.look_each(vec![Wanted { id, title, deadline, node, look, purpose }]).pop()?
+    }
+
+    /// Looks side by side, kept in order.
+    fn look_each(&mut self, wanted: Vec<Wanted>) -> Vec<Option<(Answer, Reply)>> {
+        let (plan, out) = (self.plan, &self.out);
+        let value = |key: &str| crate::engine::value_of(plan, &out.values, key);
+        // What is not asked: a value is not known (None), or its node cannot be reached.
+        let sent = |w: &Wanted| {
+            let script = w.look.command.script(&plan.env, &plan.functions, value).ok()?;
+            let input = w.look.command.input(value, &BTreeMap::new()).ok()?;
+            let sent = Sent { script, stdin: input.map(|(text, _)| text), secret: false };
+            let ask = Ask { node: w.node.clone(), sent, deadline: w.deadline };
+            Some(out.unreachable.get(&w.node).map_or(Ok(ask), |why| Err(why.clone())))
         };
+        let asked: Vec<Option<Result<Ask, String>>> = wanted.iter().map(sent).collect();
+        let asks: Vec<Ask> = asked.iter().flatten().flatten().cloned().collect();
+        let mut replies = self.reach.look_all(&asks).into_iter();
+        let mut reply = || replies.next().expect("each ask has its answer").map_err(|u| u.why);
+        let said: Vec<_> = asked.into_iter().map(|ask| ask.map(|ask| ask.and_then(|_| reply()))).collect();
+        wanted.into_iter().zip(said).map(|(w, said)| Some(self.told(w, said?))).collect()
+    }
+
+    fn told(&mut self, wanted: Wanted, said: Result<Reply, String>) -> (Answer, Reply) {
+        let Wanted { id, title, node, look, purpose, .. } = wanted;
+        let reply = said.unwrap_or_else(|why| {
+            let problem = Some(format!("cannot reach {node}: {why}"));
+            self.out.unreachable.insert(node.clone(), why);
+            Reply { problem, ..Reply::default() }
+        });
         let answer = look.read(reply.code);
         let evidence = match (&reply.problem, crate::engine::evidence(&reply)) {
             (Some(p), e) if e.is_empty() => format!("could not look: {p}"),
             (Some(p), e) => format!("could not look: {p}; {e}"),
             (None, e) => e,
         };
-        let looked = Looked {
-            step: id.into(),
-            title: title.into(),
-            node: node.into(),
-            purpose,
-            answer,
-            code: reply.code,
-            evidence,
-        };
-        self.out.looks.push(looked);
-        Some((answer, reply))
+        self.out.looks.push(Looked { step: id.into(), title, node, purpose, answer, code: reply.code, evidence });
+        (answer, reply)
     }
 
     fn proofs(&mut self) {
         let plan = self.plan;
-        for proof in &plan.proof {
-            let proven = match self.reach.greet(&proof.node) {
-                Err(u) => {
-                    self.out.unreachable.insert(proof.node.clone(), u.why.clone());
-                    Proven::CannotTell(format!("cannot be reached ({})", u.why))
+        let mut wanted = Vec::new();
+        let mut of = Vec::new();
+        for (n, proof) in plan.proof.iter().enumerate() {
+            for step in &proof.steps {
+                let What::Check(check) = &step.what else { continue };
+                for (place, look) in &check.looks {
+                    let Some(node) = self.node_of(place) else { continue };
+                    if self.out.unreachable.contains_key(&proof.node) {
+                        continue;
+                    }
+                    wanted.push(self.wanted(step, &step.title.shown(), node, look, Purpose::Proof));
+                    of.push((n, step));
                 }
-                Ok(_) => self.prove(&proof.steps),
+            }
+        }
+        let first = self.out.looks.len();
+        let seen = self.look_each(wanted);
+        let mut evidence = self.out.looks[first..].iter().map(|l| l.evidence.clone());
+        let (mut active, mut open) = (vec![Vec::new(); plan.proof.len()], vec![Vec::new(); plan.proof.len()]);
+        for ((n, step), seen) in of.into_iter().zip(seen) {
+            let title = step.title.shown();
+            let said = seen.as_ref().and_then(|_| evidence.next()).unwrap_or_default();
+            match seen.map(|s| s.0) {
+                Some(Answer::Yes) => {}
+                Some(Answer::No) => active[n].push(crate::engine::not_so(&title, &said)),
+                _ if said.is_empty() => open[n].push(title),
+                _ => open[n].push(format!("{title}: {said}")),
+            }
+        }
+        for (proof, (active, open)) in plan.proof.iter().zip(active.into_iter().zip(open)) {
+            let proven = match self.out.unreachable.get(&proof.node) {
+                _ if !active.is_empty() => Proven::Active(format!("not so: {}", active.join("; "))),
+                Some(why) => Proven::CannotTell(format!("cannot be reached ({why})")),
+                None if !open.is_empty() => Proven::CannotTell(open.join("; ")),
+                None => Proven::LookedAt,
             };
             self.out.proof.push((proof.node.clone(), proven));
         }
     }
 
-    fn prove(&mut self, steps: &[Step]) -> Proven {
-        let (mut active, mut open) = (Vec::new(), Vec::new());
-        for step in steps {
-            let What::Check(check) = &step.what else { continue };
-            for (place, look) in &check.looks {
-                let Some(node) = self.node_of(place) else { continue };
-                let title = step.title.shown();
-                let seen = self.look(&step.instance, &title, &node, look, Purpose::Proof, step.look_deadline);
-                let said = self.out.looks.last().map(|l| l.evidence.clone()).unwrap_or_default();
-                let words = if said.is_empty() { title.clone() } else { format!("{title}: {said}") };
-                match seen.map(|s| s.0) {
-                    Some(Answer::Yes) => {}
-                    Some(Answer::No) => active.push(crate::engine::not_so(&title, &said)),
-                    _ => open.push(words),
-                }
-            }
-        }
-        match (active.is_empty(), open.is_empty()) {
-            (true, true) => Proven::LookedAt,
-            (false, _) => Proven::Active(format!("not so: {}", active.join("; "))),
-            (true, false) => Proven::CannotTell(open.join("; ")),
-        }
+    fn wanted<'l>(&self, step: &'l Step, title: &str, node: String, look: &'l Look, purpose: Purpose) -> Wanted<'l> {
+        Wanted { id: &step.instance, title: title.into(), deadline: step.look_deadline, node, look, purpose }
     }
 
     fn stage(&mut self, stage: &crate::plan::Stage) {
@@ -224,13 +245,14 @@ impl Surveyor<'_> {
 
     fn check(&mut self, step: &Step, check: &Check, title: &str) {
         let (mut answers, mut outputs) = (Vec::new(), Vec::new());
+        let (mut wanted, mut nodes) = (Vec::new(), Vec::new());
         for (place, look) in &check.looks {
             let Some(node) = self.node_of(place) else { continue };
-            let Some((answer, reply)) =
-                self.look(&step.instance, title, &node, look, Purpose::Check, step.look_deadline)
-            else {
-                continue;
-            };
+            wanted.push(self.wanted(step, title, node.clone(), look, Purpose::Check));
+            nodes.push(node);
+        }
+        for (node, seen) in nodes.into_iter().zip(self.look_each(wanted)) {
+            let Some((answer, reply)) = seen else { continue };
             answers.push((node.clone(), answer));
             outputs.push(reply.out.clone());
             if answer == Answer::Yes && !self.dirty {

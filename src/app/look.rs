@@ -51,6 +51,7 @@ fn looks(survey: &Survey, fleet: &mut dyn Reach, plan: &Plan) -> Looks {
         let changes =
             plan.steps().any(|s| s.changes() && matches!(&s.place, crate::plan::Place::Node(n) if *n == node.name));
         if changes
+            && !survey.unreachable.contains_key(&node.name)
             && let Ok(g) = fleet.greet(&node.name)
             && let Some(why) = g.unrecorded
         {
@@ -98,7 +99,7 @@ pub(super) fn dry_run(common: &Common, read: Read, offline: bool, how: Option<Fo
             survey.refused.insert(0, format!("{node} cannot be reached: {why}"));
         }
     }
-    let held = held(plan, &mut fleet);
+    let held = held(plan, &survey, &mut fleet);
     let looks = looks(&survey, &mut fleet, plan);
     say_bytes(&ui::script::render(plan, Some(&looks), how, &style));
     let refused = refusals(plan, &survey);
@@ -113,16 +114,18 @@ pub(super) fn dry_run(common: &Common, read: Read, offline: bool, how: Option<Fo
     Ok(if refused.is_empty() { Exit::Ok } else { Exit::NotReady })
 }
 
-/// A node that another run holds now.
-fn held(plan: &Plan, fleet: &mut crate::session::Fleet) -> Option<String> {
-    for node in &plan.nodes {
-        let changes =
-            plan.steps().any(|s| s.changes() && matches!(&s.place, crate::plan::Place::Node(n) if *n == node.name));
-        if changes && let Some(holder) = fleet.holder(&node.name) {
-            return Some(format!("{} is held by another run: {holder}", node.name));
-        }
-    }
-    None
+/// A node that would be changed and is held by another run now.
+fn held(plan: &Plan, survey: &Survey, fleet: &mut crate::session::Fleet) -> Option<String> {
+    let changed = |node: &str| plan.steps().any(|s| s.changes() && s.place == crate::plan::Place::Node(node.into()));
+    let nodes = reached(plan, survey).filter(|n| changed(n)).collect::<Vec<_>>();
+    let holders = fleet.holders(&nodes);
+    let held = nodes.iter().zip(holders).find_map(|(node, holder)| Some((node, holder?)));
+    held.map(|(node, holder)| format!("{node} is held by another run: {holder}"))
+}
+
+/// The nodes that were not found unreachable just now.
+fn reached(plan: &Plan, survey: &Survey) -> impl Iterator<Item = String> {
+    plan.nodes.iter().map(|n| n.name.clone()).filter(|n| !survey.unreachable.contains_key(n))
 }
 
 /// `hawiz check [PROC]`: only the looking.
@@ -229,7 +232,7 @@ pub(super) fn status(common: &Common, set: &Set) -> Done {
             }
         }
     }
-    locks(plan, &mut fleet);
+    locks(plan, &survey, &mut fleet);
     if plan.exclusive {
         let active: Vec<&str> =
             survey.proof.iter().filter(|(_, p)| matches!(p, Proven::Active(_))).map(|(n, _)| n.as_str()).collect();
@@ -262,10 +265,11 @@ pub(super) fn status(common: &Common, set: &Set) -> Done {
     })
 }
 
-fn locks(plan: &Plan, fleet: &mut crate::session::Fleet) {
-    for node in &plan.nodes {
-        if let Some(holder) = fleet.holder(&node.name) {
-            say(&format!("{} is held by a run: {holder}\n", node.name));
+fn locks(plan: &Plan, survey: &Survey, fleet: &mut crate::session::Fleet) {
+    let nodes: Vec<String> = reached(plan, survey).collect();
+    for (node, holder) in nodes.iter().zip(fleet.holders(&nodes)) {
+        if let Some(holder) = holder {
+            say(&format!("{node} is held by a run: {holder}\n"));
         }
     }
 }

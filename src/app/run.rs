@@ -14,6 +14,7 @@ use crate::problem::{Exit, Fatal, did_you_mean};
 use crate::prompt::answers::{self, Scripted};
 use crate::prompt::terminal::Terminal;
 use crate::prompt::{Prompter, Question};
+use crate::reach::Reach;
 use crate::secret;
 use crate::shell::Value;
 use crate::signal::{Interrupts, Signals};
@@ -46,7 +47,7 @@ pub(super) fn procedure(common: &Common, name: &str, go: &Go) -> Done {
     }
     let state = journal::state_dir(common.state_dir.as_deref())?;
     apart(plan, &state)?;
-    let desk = Front::open(common, plan, interactive, &go.answer)?;
+    let desk = Front::open(common, plan, interactive, &go.answer, (&read.folder, &state))?;
     let run = journal::new_run_id(name, plan.target.as_deref(), chrono::Utc::now());
     let mut kept = plan.clone();
     for s in &mut kept.sources {
@@ -59,7 +60,7 @@ pub(super) fn procedure(common: &Common, name: &str, go: &Go) -> Done {
     }
     let mut journal = Journal::create(&state, &kept, &run, &desk.who)?;
     journal.reserve(reserve(plan))?;
-    let mut at = desk.sit(journal, read.answers.clone(), &read.folder, &state);
+    let mut at = desk.sit(journal, read.answers.clone());
     let started = started(plan, &run, go.comment.clone());
     at.begin(started)?;
     Ok(at.work(Way::Run).exit)
@@ -168,6 +169,7 @@ pub(super) struct Front {
     screen: Rc<RefCell<Screen>>,
     person: Option<Person>,
     signals: Rc<Signals>,
+    fleet: crate::session::Fleet,
     answer: Answer,
     secrets: BTreeMap<String, Value>,
     overrides: Vec<(String, String)>,
@@ -198,7 +200,14 @@ fn known(plan: &Plan, attest: &[String], overrides: &[(String, String)]) -> Resu
 }
 
 impl Front {
-    pub(super) fn open(common: &Common, plan: &Plan, interactive: bool, answer: &Answer) -> Result<Front, Fatal> {
+    /// `folders`: of the site file, and of hawiz's own state.
+    pub(super) fn open(
+        common: &Common,
+        plan: &Plan,
+        interactive: bool,
+        answer: &Answer,
+        folders: (&Path, &Path),
+    ) -> Result<Front, Fatal> {
         let overrides = answer.overrides.iter().map(|o| match o.split_once('=') {
             Some((step, reason)) if !reason.trim().is_empty() => Ok((step.to_string(), reason.to_string())),
             _ => Err(Fatal::new(Exit::Usage, format!("`--override {o}` is not STEP=REASON"))),
@@ -206,6 +215,9 @@ impl Front {
         let overrides = overrides.collect::<Result<Vec<_>, Fatal>>()?;
         known(plan, &answer.attest, &overrides)?;
         let signals = signals()?;
+        // While the person reads and is asked.
+        let mut fleet = nodes::fleet(plan, folders.0, folders.1);
+        fleet.expect(&plan.needs(true));
         let stderr = Style::stderr(colour(common), verbosity(common));
         let plan = Rc::new(plan.clone());
         let dry = (output(common) != ui::Output::Json).then(|| (Rc::clone(&plan), stderr));
@@ -253,17 +265,17 @@ impl Front {
             secrets.insert(s.name.clone(), Value::new(got.expose()));
         }
         let (answer, who) = (answer.clone(), Who::here().to_string());
-        Ok(Front { plan, screen, person, signals, answer, secrets, overrides, flags: flags.unwrap_or_default(), who })
+        let flags = flags.unwrap_or_default();
+        Ok(Front { plan, screen, person, signals, fleet, answer, secrets, overrides, flags, who })
     }
 
     /// Sits down to a run whose journal is open.
-    pub(super) fn sit(self, journal: Journal, answers: Answers, folder: &Path, state: &Path) -> Sitting {
+    pub(super) fn sit(self, journal: Journal, answers: Answers) -> Sitting {
         let masker = (!self.secrets.is_empty()).then(|| Masker::new(self.secrets.values().map(|v| v.0.clone())));
-        let fleet = nodes::fleet(&self.plan, folder, state);
         let (holder, attest, overrides) = (self.who.clone(), self.answer.attest.clone(), self.overrides.clone());
         let settings = Settings { holder, attest, overrides, probe: PROBE, flags: self.flags.clone() };
         let desk = Desk { journal, screen: Rc::clone(&self.screen), who: self.who.clone(), masker };
-        Sitting { front: self, desk, answers, fleet, settings, history: History::default() }
+        Sitting { front: self, desk, answers, settings, history: History::default() }
     }
 }
 
@@ -272,7 +284,6 @@ pub(super) struct Sitting {
     front: Front,
     desk: Desk,
     answers: Answers,
-    fleet: crate::session::Fleet,
     settings: Settings,
     history: History,
 }
@@ -308,7 +319,7 @@ impl Sitting {
         let plan = Rc::clone(&front.plan);
         let person = front.person.as_mut().map(|p| p as &mut dyn Prompter);
         let mut prompter = Scripted { answers: self.answers, yes: front.answer.yes, person };
-        let (fleet, desk) = (&mut self.fleet, &mut self.desk);
+        let (fleet, desk) = (&mut front.fleet, &mut self.desk);
         let engine = Engine::new(
             &plan,
             self.history,

@@ -188,8 +188,8 @@ fn again(
     let site = plan.sources.iter().find(|s| s.what == "site").and_then(|s| std::path::absolute(&s.path).ok());
     let folder = site.and_then(|p| p.parent().map(Path::to_path_buf)).unwrap_or_default();
     let changed = today(&plan);
-    let front = Front::open(common, &plan, interactive, answer)?;
-    let mut at = front.sit(journal, answers, &folder, state);
+    let front = Front::open(common, &plan, interactive, answer, (&folder, state))?;
+    let mut at = front.sit(journal, answers);
     let fresh = records.is_empty();
     at.resume(history, &records);
     if fresh {

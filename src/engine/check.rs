@@ -69,19 +69,21 @@ impl Engine<'_> {
         }
     }
 
+    /// Its looks, on all its nodes side by side.
     pub(super) fn looks(&mut self, step: &Step, check: &Check) -> Go<Sights> {
-        let mut out = Vec::new();
-        for (place, look) in &check.looks {
+        let mut nodes = Vec::new();
+        for (place, _) in &check.looks {
             self.choose(place)?;
-            let node = match (place, self.node_of(place)) {
+            nodes.push(match (place, self.node_of(place)) {
                 (_, Some(n)) => n,
                 (Place::Role(key) | Place::OneOf { key, .. }, None) => key.clone(),
                 (_, None) => String::new(),
-            };
-            let seen = self.look(step, &node, look, Purpose::Check)?;
-            out.push((node, seen));
+            });
         }
-        Ok(out)
+        let looks = check.looks.iter().map(|(_, look)| look).zip(&nodes);
+        let wanted = looks.map(|(look, node)| self.wanted(step, node, look, Purpose::Check)).collect();
+        let seen = self.look_each(wanted)?;
+        Ok(nodes.into_iter().zip(seen).collect())
     }
 
     /// Captures and roles of a check that is true.

@@ -1,9 +1,12 @@
 //! Looking: a plan's look becomes an answer with its evidence.
+//!
+//! Invariant: looks that are taken side by side are recorded in the order they were asked for, so that a journal does not
+//! depend on which node was quicker.
 
 use super::{Engine, Go, Halt};
 use crate::event::{Event, Looked, Purpose};
 use crate::plan::{Answer, Look, Place, Stage, Step};
-use crate::reach::{Reply, Sent};
+use crate::reach::{Ask, Reply, Sent};
 use crate::shell::{BEFORE, Command, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +20,26 @@ pub(crate) struct Seen {
     pub nothing_to_do: bool,
 }
 
+/// A look that is wanted.
+pub(crate) struct Wanted<'a> {
+    /// The step's instance, or the stage's id.
+    pub id: &'a str,
+    pub title: String,
+    pub deadline: Duration,
+    pub node: String,
+    pub look: &'a Look,
+    pub purpose: Purpose,
+}
+
 impl Seen {
+    /// How long to wait before it is looked at again, when `spent` of the time that it has is gone; `None`: no more.
+    /// *Unsettled* is waited for at least ten seconds.
+    pub(super) fn wait(&self, step: &Step, within: Duration, spent: Duration) -> Option<Duration> {
+        let limit = if self.answer == Answer::Unsettled { within.max(Duration::from_secs(10)) } else { within };
+        let over = self.answer == Answer::Yes || spent >= limit;
+        (!over).then(|| step.every.min(limit.saturating_sub(spent).max(Duration::from_millis(50))))
+    }
+
     /// The evidence in one line.
     pub(crate) fn shown(&self) -> String {
         match (&self.reply.problem, evidence(&self.reply)) {
@@ -99,40 +121,58 @@ impl Engine<'_> {
 
     /// One look, recorded.
     pub(super) fn look(&mut self, step: &Step, node: &str, look: &Look, purpose: Purpose) -> Go<Seen> {
-        let title = self.title(step);
-        self.look_as(&step.instance, &title, step.look_deadline, node, look, purpose)
+        let wanted = self.wanted(step, node, look, purpose);
+        self.look_one(wanted)
     }
 
-    pub(super) fn look_as(
-        &mut self,
-        id: &str,
-        title: &str,
-        deadline: Duration,
-        node: &str,
-        look: &Look,
-        purpose: Purpose,
-    ) -> Go<Seen> {
-        let reply = match self.sent(&look.command, None) {
-            Ok(sent) => match self.reach.look(node, &sent, deadline) {
-                Ok(reply) => reply,
-                Err(u) => Reply { problem: Some(format!("cannot reach {node}: {}", u.why)), ..Reply::default() },
-            },
-            Err(why) => Reply { problem: Some(why), ..Reply::default() },
-        };
+    pub(super) fn wanted<'l>(&self, step: &'l Step, node: &str, look: &'l Look, purpose: Purpose) -> Wanted<'l> {
+        let (title, node) = (self.title(step), node.to_string());
+        Wanted { id: &step.instance, title, deadline: step.look_deadline, node, look, purpose }
+    }
+
+    fn look_one(&mut self, wanted: Wanted) -> Go<Seen> {
+        let seen = self.look_each(vec![wanted])?.pop();
+        Ok(seen.expect("one look was asked for"))
+    }
+
+    /// Looks taken side by side, recorded in order.
+    pub(super) fn look_each(&mut self, wanted: Vec<Wanted>) -> Go<Vec<Seen>> {
+        let mut asks = Vec::new();
+        let mut unknown = Vec::new();
+        for w in &wanted {
+            match self.sent(&w.look.command, None) {
+                Ok(sent) => {
+                    asks.push(Ask { node: w.node.clone(), sent, deadline: w.deadline });
+                    unknown.push(None);
+                }
+                Err(why) => unknown.push(Some(why)),
+            }
+        }
+        let mut replies = self.reach.look_all(&asks).into_iter();
+        let mut all = Vec::new();
+        for (w, unknown) in wanted.into_iter().zip(unknown) {
+            let reply = match unknown {
+                Some(why) => Err(why),
+                None => {
+                    let reply = replies.next().expect("each ask has its answer");
+                    reply.map_err(|u| format!("cannot reach {}: {}", w.node, u.why))
+                }
+            };
+            let reply = reply.unwrap_or_else(|why| Reply { problem: Some(why), ..Reply::default() });
+            all.push(self.seen_by(w, reply)?);
+        }
+        Ok(all)
+    }
+
+    /// What a reply says, recorded.
+    fn seen_by(&mut self, wanted: Wanted, reply: Reply) -> Go<Seen> {
+        let Wanted { id, title, node, look, purpose, .. } = wanted;
         let answer = look.read(reply.code);
         let nothing_to_do = look.reading == crate::plan::Reading::Catalog && reply.code == Some(3);
         let seen = Seen { answer, reply, nothing_to_do };
         let told = seen.reply.problem.is_some() || answer == Answer::CouldNotLook;
         let evidence = if told { seen.shown() } else { evidence(&seen.reply) };
-        let looked = Looked {
-            step: id.into(),
-            title: title.into(),
-            node: node.into(),
-            purpose,
-            answer,
-            code: seen.reply.code,
-            evidence,
-        };
+        let looked = Looked { step: id.into(), title, node, purpose, answer, code: seen.reply.code, evidence };
         self.record(Event::Looked(looked))?;
         Ok(seen)
     }
@@ -151,16 +191,13 @@ impl Engine<'_> {
         let of_the_step = matches!(purpose, Purpose::After | Purpose::Verify);
         loop {
             let seen = self.look(step, node, look, purpose)?;
-            let limit = if seen.answer == Answer::Unsettled { within.max(Duration::from_secs(10)) } else { within };
             let spent = self.clock.now().saturating_sub(since);
             let stop = self.hurried() || (!of_the_step && self.pending().is_some());
-            if seen.answer == Answer::Yes || spent >= limit || stop {
-                return Ok(seen);
-            }
+            let Some(wait) = seen.wait(step, within, spent).filter(|_| !stop) else { return Ok(seen) };
             if self.pending().is_some() {
                 self.tell("stops after this step; once more stops now")?;
             }
-            self.clock.sleep(step.every.min(limit.saturating_sub(spent).max(Duration::from_millis(50))));
+            self.clock.sleep(wait);
         }
     }
 
@@ -203,12 +240,14 @@ impl Engine<'_> {
     pub(super) fn stage_when(&mut self, stage: &Stage, when: &Look, place: &Place) -> Go<(bool, String)> {
         self.choose(place)?;
         let Some(node) = self.node_of(place) else { return Ok((false, "its node is not known".into())) };
-        let seen = self.look_as(&stage.id, &stage.title, Duration::from_secs(30), &node, when, Purpose::When)?;
+        let (title, deadline, on) = (stage.title.clone(), Duration::from_secs(30), node.clone());
+        let seen =
+            self.look_one(Wanted { id: &stage.id, title, deadline, node, look: when, purpose: Purpose::When })?;
         match seen.answer {
             Answer::Yes => Ok((true, String::new())),
             Answer::No => Ok((false, "its condition is not true".into())),
             _ => Err(Halt::Failed(format!(
-                "{} ({node}): cannot tell whether it is to be done: {}",
+                "{} ({on}): cannot tell whether it is to be done: {}",
                 stage.title,
                 seen.shown()
             ))),

@@ -25,7 +25,7 @@ mod nodes;
 mod proof;
 mod undo;
 
-pub(crate) use looks::{evidence, value_of, words};
+pub(crate) use looks::{Wanted, evidence, value_of, words};
 pub(crate) use proof::not_so;
 
 use crate::event::{Event, Outcome, Proven, Verdict};
@@ -182,6 +182,7 @@ impl<'a> Engine<'a> {
     /// Walks the plan from where the history stands to its end, or to where it must stop. A run whose roll-back has begun
     /// goes on rolling back, never forward.
     pub fn run(mut self) -> Ending {
+        self.reach.expect(&self.plan.needs(true));
         if self.history.undoing {
             return self.roll_back();
         }

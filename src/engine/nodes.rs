@@ -7,7 +7,7 @@
 use super::{Engine, Go, Halt};
 use crate::event::{Event, Verdict};
 use crate::plan::{Place, TrueOn, What};
-use crate::reach::{Greeting, Locked};
+use crate::reach::{Greeting, Locked, Unreachable};
 use std::collections::BTreeMap;
 
 impl Engine<'_> {
@@ -34,8 +34,11 @@ impl Engine<'_> {
     }
 
     pub(super) fn greet_these(&mut self, nodes: &[String]) -> Go {
-        for node in nodes {
-            self.greet(node)?.map_err(|why| Halt::NotReady(format!("cannot reach {node}: {why}")))?;
+        let met = self.greet_each(nodes)?;
+        let cannot = |(node, met): (&String, Result<(), String>)| Some(format!("cannot reach {node}: {}", met.err()?));
+        let missed: Vec<String> = nodes.iter().zip(met).filter_map(cannot).collect();
+        if !missed.is_empty() {
+            return Err(Halt::NotReady(missed.join("; ")));
         }
         self.one_machine_one_name()
     }
@@ -45,7 +48,30 @@ impl Engine<'_> {
         if self.greeted.contains_key(node) {
             return Ok(Ok(()));
         }
-        match self.reach.greet(node) {
+        let met = self.reach.greet(node);
+        self.met(node, met)
+    }
+
+    /// Greets nodes side by side; those that were greeted already are not asked.
+    pub(super) fn greet_each(&mut self, nodes: &[String]) -> Go<Vec<Result<(), String>>> {
+        let mut new: Vec<String> = Vec::new();
+        for node in nodes.iter().filter(|n| !self.greeted.contains_key(*n)) {
+            if !new.contains(node) {
+                new.push(node.clone());
+            }
+        }
+        let met = self.reach.greet_all(&new);
+        let mut why: BTreeMap<String, String> = BTreeMap::new();
+        for (node, met) in new.into_iter().zip(met) {
+            if let Err(not) = self.met(&node, met)? {
+                why.insert(node, not);
+            }
+        }
+        Ok(nodes.iter().map(|n| why.get(n).map_or(Ok(()), |w| Err(w.clone()))).collect())
+    }
+
+    fn met(&mut self, node: &str, met: Result<Greeting, Unreachable>) -> Go<Result<(), String>> {
+        match met {
             Ok(g) => {
                 if let Some((Some(before), _)) = self.history.seen.get(node)
                     && g.identity.as_ref().is_some_and(|now| now != before)
@@ -106,11 +132,9 @@ impl Engine<'_> {
     pub(super) fn lock_these(&mut self, mut nodes: Vec<String>) -> Go {
         let plan = self.plan;
         if plan.exclusive {
-            for p in &plan.proof {
-                if self.greet(&p.node)?.is_ok() {
-                    nodes.push(p.node.clone());
-                }
-            }
+            let peers: Vec<String> = plan.proof.iter().map(|p| p.node.clone()).collect();
+            let met = self.greet_each(&peers)?;
+            nodes.extend(peers.into_iter().zip(met).filter_map(|(n, met)| met.is_ok().then_some(n)));
         }
         // One order for all, so that two runs cannot hold half each and wait.
         nodes.sort();

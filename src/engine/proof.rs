@@ -4,6 +4,7 @@
 //! the proof itself, before the first change and again right before each exclusive one; nothing in a playbook or on the
 //! command line skips it. Looked at beats vouched for; a sign of life beats both; silence proves nothing.
 
+use super::looks::{Seen, evidence};
 use super::{Engine, Go, Halt};
 use crate::event::{Event, Proven, Purpose};
 use crate::plan::{Answer, Proof, What};
@@ -24,60 +25,103 @@ impl Engine<'_> {
     /// Every peer, or the run ends here.
     pub(super) fn prove_all(&mut self, again: bool) -> Go {
         let plan = self.plan;
+        let peers: Vec<&Proof> = plan.proof.iter().filter(|p| Some(&p.node) != plan.target.as_ref()).collect();
+        let nodes: Vec<String> = peers.iter().map(|p| p.node.clone()).collect();
+        let met = self.greet_each(&nodes)?;
+        let reached: Vec<&Proof> = peers.iter().zip(&met).filter_map(|(p, met)| met.is_ok().then_some(*p)).collect();
+        let mut looked = self.proven_by_looking(&reached)?.into_iter();
         let mut refused = Vec::new();
-        for proof in plan.proof.iter().filter(|p| Some(&p.node) != plan.target.as_ref()) {
-            let proven = self.prove(proof, again)?;
-            self.record(Event::ProofTaken { node: proof.node.clone(), proven: proven.clone(), again })?;
-            self.proven.insert(proof.node.clone(), proven.clone());
+        for (node, met) in nodes.into_iter().zip(met) {
+            let proven = match met {
+                Ok(()) => {
+                    let proven = looked.next().expect("each peer that was reached was looked at");
+                    self.still_there(&node, proven, again)?
+                }
+                Err(why) => self.vouched(&node, &why, again)?,
+            };
+            self.record(Event::ProofTaken { node: node.clone(), proven: proven.clone(), again })?;
+            self.proven.insert(node.clone(), proven.clone());
             match proven {
                 Proven::LookedAt | Proven::Attested => {}
-                Proven::Active(why) => refused.push(format!("{} is active: {why}", proof.node)),
+                Proven::Active(why) => refused.push(format!("{node} is active: {why}")),
                 Proven::Alive(why) => {
-                    refused.push(format!("{} was vouched for, but it shows a sign of life: {why}", proof.node))
+                    refused.push(format!("{node} was vouched for, but it shows a sign of life: {why}"))
                 }
-                Proven::CannotTell(why) => refused.push(format!("{} is not proven inactive: {why}", proof.node)),
+                Proven::CannotTell(why) => refused.push(format!("{node} is not proven inactive: {why}")),
             }
         }
         if refused.is_empty() { Ok(()) } else { Err(Halt::NotReady(refused.join("; "))) }
     }
 
-    fn prove(&mut self, proof: &Proof, again: bool) -> Go<Proven> {
-        let proven = match self.greet(&proof.node)? {
-            Ok(()) => self.proven_by_looking(proof)?,
-            Err(why) => return self.vouched(&proof.node, &why, again),
-        };
-        // It could be reached before and may be gone now: then somebody may vouch for it.
+    /// It could be reached before and may be gone now: then somebody may vouch for it.
+    fn still_there(&mut self, node: &str, proven: Proven, again: bool) -> Go<Proven> {
         if matches!(proven, Proven::CannotTell(_))
-            && let Err(u) = self.reach.greet(&proof.node)
+            && let Err(u) = self.reach.greet(node)
         {
-            self.greeted.remove(&proof.node);
-            self.record(Event::NodeUnreachable { node: proof.node.clone(), why: u.why.clone() })?;
-            return self.vouched(&proof.node, &u.why, again);
+            self.greeted.remove(node);
+            self.record(Event::NodeUnreachable { node: node.into(), why: u.why.clone() })?;
+            return self.vouched(node, &u.why, again);
         }
         Ok(proven)
     }
 
-    /// All checks of `inactive` there. One that is false decides; one that cannot tell leaves it open.
-    pub(super) fn proven_by_looking(&mut self, proof: &Proof) -> Go<Proven> {
-        let (mut active, mut open) = (Vec::new(), Vec::new());
-        for step in &proof.steps {
-            let What::Check(check) = &step.what else { continue };
-            for (place, look) in &check.looks {
-                let Some(node) = self.node_of(place) else { continue };
-                let seen = self.look_until(step, &node, look, Purpose::Proof, step.within)?;
-                let title = self.title(step);
-                match seen.answer {
-                    Answer::Yes => {}
-                    Answer::No => active.push(not_so(&title, &super::looks::evidence(&seen.reply))),
-                    _ => open.push(format!("{title}: {}", seen.shown())),
+    /// All checks of `inactive` on each of these: the nodes side by side, the checks of one in order. One that is false
+    /// decides; one that cannot tell leaves it open.
+    fn proven_by_looking(&mut self, proofs: &[&Proof]) -> Go<Vec<Proven>> {
+        let mut looks = Vec::new();
+        for (of, proof) in proofs.iter().enumerate() {
+            for step in &proof.steps {
+                let What::Check(check) = &step.what else { continue };
+                for (place, look) in &check.looks {
+                    looks.extend(self.node_of(place).map(|node| (of, step, node, look)));
                 }
             }
         }
-        Ok(match (active.is_empty(), open.is_empty()) {
+        let since = self.clock.now();
+        let mut said: Vec<Option<Seen>> = looks.iter().map(|_| None).collect();
+        let mut left: Vec<usize> = (0..looks.len()).collect();
+        loop {
+            let wanted = left.iter().map(|i| {
+                let (_, step, node, look) = &looks[*i];
+                self.wanted(step, node, look, Purpose::Proof)
+            });
+            let wanted = wanted.collect();
+            for (i, seen) in left.iter().zip(self.look_each(wanted)?) {
+                said[*i] = Some(seen);
+            }
+            let spent = self.clock.now().saturating_sub(since);
+            // What is still to be waited for, and how long until it is looked at next.
+            let waits = |i: &usize| {
+                let (_, step, ..) = &looks[*i];
+                said[*i].as_ref().and_then(|seen| seen.wait(step, step.within, spent))
+            };
+            let Some(wait) = left.iter().filter_map(waits).min() else { break };
+            if self.pending().is_some() {
+                break;
+            }
+            left.retain(|i| waits(i).is_some());
+            self.clock.sleep(wait);
+        }
+        let (mut active, mut open) = (vec![Vec::new(); proofs.len()], vec![Vec::new(); proofs.len()]);
+        for ((of, step, ..), seen) in looks.iter().zip(said) {
+            let (title, seen) = (self.title(step), seen.expect("each was looked at"));
+            match seen.answer {
+                Answer::Yes => {}
+                Answer::No => active[*of].push(not_so(&title, &evidence(&seen.reply))),
+                _ => open[*of].push(format!("{title}: {}", seen.shown())),
+            }
+        }
+        let proven = |(active, open): (Vec<String>, Vec<String>)| match (active.is_empty(), open.is_empty()) {
             (true, true) => Proven::LookedAt,
             (false, _) => Proven::Active(format!("not so: {}", active.join("; "))),
             (true, false) => Proven::CannotTell(open.join("; ")),
-        })
+        };
+        Ok(active.into_iter().zip(open).map(proven).collect())
+    }
+
+    /// The same of one node.
+    pub(super) fn proven_of(&mut self, proof: &Proof) -> Go<Proven> {
+        Ok(self.proven_by_looking(&[proof])?.pop().expect("one was asked for"))
     }
 
     /// A peer that cannot be looked at: somebody may vouch for it, unless it shows a sign of life.
@@ -128,7 +172,7 @@ impl Engine<'_> {
         let sent = Sent { script: script.0, ..Sent::default() };
         let reply = self.reach.look(&target, &sent, wait.max(Duration::from_secs(3)));
         Ok(match reply {
-            Ok(r) if r.code == Some(0) => Some(super::looks::evidence(&r)),
+            Ok(r) if r.code == Some(0) => Some(evidence(&r)),
             _ => None,
         })
     }
@@ -137,7 +181,7 @@ impl Engine<'_> {
     pub(super) fn closing(&mut self) -> Go {
         let plan = self.plan;
         let Some(closing) = &plan.closing else { return Ok(()) };
-        let proven = self.proven_by_looking(closing)?;
+        let proven = self.proven_of(closing)?;
         self.record(Event::ProofTaken { node: closing.node.clone(), proven: proven.clone(), again: false })?;
         match proven {
             Proven::Active(why) | Proven::CannotTell(why) => {

@@ -43,13 +43,10 @@ impl Engine<'_> {
         }
         self.greet_these(&nodes)?;
         // The others' locks may have been left by a sitting that was killed: given back with the rest, if they can be.
-        for node in
-            self.history.steps.values().filter(|s| !s.intents.is_empty()).map(|s| s.node.clone()).collect::<Vec<_>>()
-        {
-            if !nodes.contains(&node) && self.greet(&node)?.is_ok() {
-                nodes.push(node);
-            }
-        }
+        let tried = self.history.steps.values().filter(|s| !s.intents.is_empty()).map(|s| s.node.clone());
+        let others: Vec<String> = tried.filter(|n| !nodes.contains(n)).collect();
+        let met = self.greet_each(&others)?;
+        nodes.extend(others.into_iter().zip(met).filter_map(|(n, met)| met.is_ok().then_some(n)));
         self.lock_these(nodes)
     }
 
@@ -107,7 +104,7 @@ impl Engine<'_> {
         let Some(own) = &plan.undone else { return Ok(()) };
         let since = self.clock.now();
         let proven = loop {
-            let proven = self.proven_by_looking(own)?;
+            let proven = self.proven_of(own)?;
             // A service that stops by and by has the time that a change has to show.
             if proven == Proven::LookedAt
                 || self.clock.now().saturating_sub(since) > SETTLES

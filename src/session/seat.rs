@@ -1,0 +1,522 @@
+//! One node's place in a fleet: its streams, its greeting, the step that is followed there.
+//!
+//! Why it exists: whatever is asked of several nodes is asked side by side, so that nothing here may know of another node.
+//! Invariant: a second stream is opened only while the first is busy with a step or a look that has to be ended.
+
+use super::live::{self, Following, Looking, Word};
+use super::wire::{self, Kept, Link, Lost, now, random, word};
+use crate::plan::Node;
+use crate::reach::{Claim, Greeting, Locked, Progress, Reply, Sent, Started, Truth, Unreachable};
+use crate::shell::Value;
+use sha2::{Digest, Sha256};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+/// Connecting, and answers that need no waiting on the node.
+const PROMPTLY: Duration = Duration::from_secs(30);
+/// A step that is followed says something at least every second, even if only that it has nothing to say.
+const SILENCE: Duration = Duration::from_secs(20);
+/// A failure this old says nothing of now.
+const A_MOMENT: Duration = Duration::from_secs(5);
+const LOOK_CAP: usize = 1 << 20;
+const STEP_CAP: usize = 64 << 20;
+const STATE: &str = "/var/lib/hawiz";
+
+/// The step that is followed on a node's first stream.
+enum Step {
+    Recorded(Following),
+    /// On a node without claims: its own streams are the session's.
+    Bare(Looking, Vec<Progress>),
+}
+
+/// How a node's sessions are opened; all that a thread needs to open one.
+#[derive(Clone)]
+pub struct Door {
+    pub node: Node,
+    /// The folder of the site file, for `via`.
+    pub base: PathBuf,
+    /// Whether claims are kept on a tmpfs.
+    pub tmpfs: bool,
+}
+
+/// What came of opening a session.
+pub type Opened = Result<(Link, Greeting), Lost>;
+
+pub struct Seat {
+    pub door: Door,
+    /// Most bytes of a step's output that are kept, per stream.
+    pub cap: usize,
+    /// A session that is being opened elsewhere, or was; and when that ended.
+    expected: Option<Receiver<(Opened, Duration)>>,
+    link: Option<Link>,
+    /// For what must be said while `link` is busy.
+    side: Option<Link>,
+    greeting: Option<Greeting>,
+    generation: Option<String>,
+    step: Option<(Claim, Step)>,
+    /// Bytes of the last step's output that were handed on, to go on there after a lost link.
+    told: Option<(Claim, [u64; 2])>,
+    /// Claims whose output is removed after it was read.
+    secret: Option<Claim>,
+}
+
+/// A run's id as a file name.
+fn slug(run: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !run.is_empty() && run.len() < 100 && run.chars().all(safe) { run.to_string() } else { hash(&[run]) }
+}
+
+fn hash(parts: &[&str]) -> String {
+    let mut sha = Sha256::new();
+    for part in parts {
+        sha.update((part.len() as u64).to_be_bytes());
+        sha.update(part.as_bytes());
+    }
+    sha.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
+}
+
+fn truth(said: &str) -> Truth {
+    let (word, rest) = said.trim().split_once(' ').unwrap_or((said.trim(), ""));
+    match word {
+        "never" => Truth::Never,
+        "running" => Truth::Running,
+        "done" => rest.parse().map_or_else(|_| Truth::Unknown("its code was not understood".into()), Truth::Done),
+        "unknown" => Truth::Unknown(rest.to_string()),
+        _ => Truth::Unknown("the node did not say".into()),
+    }
+}
+
+impl Door {
+    /// A fresh session and what the node says of itself.
+    pub fn connect(&self) -> Opened {
+        let node = &self.node;
+        let state = node.state.clone().unwrap_or_else(|| STATE.into());
+        let quoted = String::from_utf8(crate::shell::quote(state.as_bytes())).expect("it was a string");
+        let hello = format!("{quoted} {}", u8::from(self.tmpfs));
+        let mut link = Link::open(node, &self.base, &hello).map_err(Lost)?;
+        let answer = link.answer(PROMPTLY)?;
+        let mut greeting =
+            Greeting { identity: None, boot: String::new(), uid: 0, state, unrecorded: None, addresses: Vec::new() };
+        for line in String::from_utf8_lossy(&answer).lines() {
+            let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+            let given = (!value.is_empty()).then(|| value.to_string());
+            match key {
+                "group" => link.group = value.parse().ok(),
+                "boot" => greeting.boot = value.to_string(),
+                "uid" => greeting.uid = value.parse().map_err(|_| Lost("its `id -u` is not a number".into()))?,
+                "id" => greeting.identity = given,
+                "unrecorded" => greeting.unrecorded = given,
+                "address" => greeting.addresses.extend(given),
+                "address6" => {
+                    if let Ok(bits) = u128::from_str_radix(value, 16) {
+                        greeting.addresses.push(std::net::Ipv6Addr::from(bits).to_string());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok((link, greeting))
+    }
+    pub fn lost(&self) -> impl Fn(Lost) -> Unreachable + use<> {
+        let node = self.node.name.clone();
+        move |Lost(why)| Unreachable { node: node.clone(), why }
+    }
+}
+
+impl Seat {
+    pub fn new(door: Door) -> Seat {
+        Seat {
+            door,
+            cap: STEP_CAP,
+            expected: None,
+            link: None,
+            side: None,
+            greeting: None,
+            generation: None,
+            step: None,
+            told: None,
+            secret: None,
+        }
+    }
+    fn name(&self) -> String {
+        self.door.node.name.clone()
+    }
+    /// The name of a claim's directory.
+    fn hash(&self, claim: &Claim) -> String {
+        hash(&[&claim.run, &self.door.node.name, &claim.step, &claim.attempt.to_string()])
+    }
+    /// Where its session is wanted soon: what opens it, and where to say what came of that. `None`: it is there already.
+    pub fn expect(&mut self) -> Option<(Door, Sender<(Opened, Duration)>)> {
+        if self.link.is_some() || self.expected.is_some() {
+            return None;
+        }
+        let (told, heard) = channel();
+        self.expected = Some(heard);
+        Some((self.door.clone(), told))
+    }
+    fn open(&mut self) -> Result<(), Lost> {
+        if self.link.is_none() {
+            let early = self.expected.take().and_then(|e| e.recv().ok());
+            let (link, greeting) = match early {
+                Some((Ok(opened), _)) => opened,
+                // What could not be reached a moment ago still cannot.
+                Some((Err(lost), at)) if now().saturating_sub(at) < A_MOMENT => return Err(lost),
+                _ => self.door.connect()?,
+            };
+            self.link = Some(link);
+            self.greeting = Some(greeting);
+        }
+        Ok(())
+    }
+    pub fn greet(&mut self) -> Result<Greeting, Unreachable> {
+        self.open().map_err(self.door.lost())?;
+        Ok(self.greeting.clone().expect("open made it"))
+    }
+    /// Who holds its lock now, in words.
+    pub fn holder(&mut self) -> Option<String> {
+        let said = self.ask_again("hz_who", &[], PROMPTLY).ok()?;
+        said.lines().find_map(|l| l.strip_prefix("held ").map(String::from))
+    }
+    /// The stream that is free to be asked something: the first, or a second one while a step is followed on the first.
+    fn free(&mut self) -> Result<&mut Link, Lost> {
+        self.open()?;
+        if self.step.is_none() {
+            return Ok(self.link.as_mut().expect("open made it"));
+        }
+        if self.side.is_none() {
+            self.side = Some(self.door.connect()?.0);
+        }
+        Ok(self.side.as_mut().expect("just made"))
+    }
+    /// Asks something short. A stream that fails is dropped, so that the next question gets a fresh one.
+    fn ask(&mut self, function: &str, words: &[&[u8]], wait: Duration) -> Result<String, Lost> {
+        let link = self.free()?;
+        link.call(function, words);
+        match link.answer(wait) {
+            Ok(answer) => Ok(String::from_utf8_lossy(&answer).into_owned()),
+            Err(e) => {
+                self.drop_free();
+                Err(e)
+            }
+        }
+    }
+    fn drop_free(&mut self) {
+        if self.step.is_some() { self.side = None } else { self.link = None }
+    }
+    /// Like [`Seat::ask`], on a fresh stream if the one at hand turned out to be dead. For questions that may be repeated.
+    fn ask_again(&mut self, function: &str, words: &[&[u8]], wait: Duration) -> Result<String, Lost> {
+        let old = self.link.is_some();
+        match self.ask(function, words, wait) {
+            Err(_) if old => self.ask(function, words, wait),
+            answer => answer,
+        }
+    }
+    /// Ends what runs on a busy stream, through another one.
+    fn kill(&mut self, pid: u32) {
+        let Ok((mut side, _)) = self.door.connect() else { return };
+        side.call("hz_kill", &[pid.to_string().as_bytes()]);
+        let _ = side.answer(PROMPTLY);
+    }
+    /// Kills a look that is late, and the session with it: one process group. What it had said is kept.
+    fn end_look(&mut self, looking: &mut Looking, kept: &mut (Kept, Kept)) {
+        let Ok(group) = self.free().map(|link| link.group) else { return };
+        if let Some(group) = group {
+            self.kill(group);
+        }
+        if let Ok(link) = self.free() {
+            let _ = live::look(link, looking, Duration::from_millis(100), kept);
+        }
+        self.drop_free();
+    }
+    fn begin_look(link: &mut Link, sent: &Sent) -> Looking {
+        let tag = random(8);
+        let text = wire::plain(&sent.script).unwrap_or_else(|| {
+            link.set(&[b"hz_plain ", &word(&sent.script)[..]].concat());
+            b"\"$hz_v\"".to_vec()
+        });
+        match &sent.stdin {
+            None => link.call("hz_look", &[tag.as_bytes(), &text]),
+            Some(stdin) => link.call("hz_feed", &[tag.as_bytes(), &text, &word(stdin)]),
+        }
+        Looking::new(&link.mark(), &tag)
+    }
+    fn attach(&mut self, claim: &Claim) -> Result<(), Lost> {
+        self.open()?;
+        let hash = self.hash(claim);
+        let link = self.link.as_mut().expect("open made it");
+        let secret: &[u8] = if self.secret.as_ref() == Some(claim) { b"1" } else { b"0" };
+        link.call("hz_attach", &[slug(&claim.run).as_bytes(), hash.as_bytes(), secret]);
+        let told = self.told.take().filter(|(c, _)| c == claim).map_or([0; 2], |(_, told)| told);
+        let following = Following::new(link.mark(), told);
+        self.step = Some((claim.clone(), Step::Recorded(following)));
+        Ok(())
+    }
+    /// The link under a step is gone: remember how much was told.
+    fn part(&mut self) {
+        self.link = None;
+        if let Some((claim, Step::Recorded(following))) = self.step.take() {
+            self.told = Some((claim, following.told));
+        }
+    }
+    /// What every question about a claim names.
+    fn about(&self, claim: &Claim) -> [Vec<u8>; 4] {
+        [
+            slug(&claim.run).into_bytes(),
+            self.hash(claim).into_bytes(),
+            crate::shell::quote(claim.marker.as_bytes()),
+            crate::shell::quote(claim.boot.as_bytes()),
+        ]
+    }
+    fn unrecorded(&self) -> Option<String> {
+        self.greeting.as_ref().and_then(|g| g.unrecorded.clone())
+    }
+
+    pub fn look(&mut self, sent: &Sent, deadline: Duration) -> Result<Reply, Unreachable> {
+        let lost = self.door.lost();
+        let link = self.free().map_err(lost)?;
+        let mut looking = Self::begin_look(link, sent);
+        let mut kept = (Kept::new(LOOK_CAP), Kept::new(LOOK_CAP));
+        let late = match live::look(link, &mut looking, deadline, &mut kept) {
+            Ok(Some(code)) => {
+                let problem = code.is_none().then(|| "`sh` did not understand the text, nothing of it ran".into());
+                return Ok(live::reply(code, kept, problem));
+            }
+            Ok(None) => format!("it did not end within {deadline:?} and was killed"),
+            Err(Lost(why)) => {
+                self.drop_free();
+                return Ok(live::reply(None, kept, Some(format!("the link was lost: {why}"))));
+            }
+        };
+        self.end_look(&mut looking, &mut kept);
+        Ok(live::reply(None, kept, Some(late)))
+    }
+
+    pub fn lock(&mut self, run: &str, marker: &str, holder: &str) -> Result<Locked, Unreachable> {
+        let generation = format!("g{}", random(8));
+        let since = chrono::Local::now().format("%Y-%m-%d %H:%M:%S");
+        let words = format!("{}, run {run}, since {since}", holder.replace('\n', " "));
+        let marker = crate::shell::quote(marker.as_bytes());
+        let identity = random(16);
+        let run = slug(run);
+        let args: [&[u8]; 5] =
+            [run.as_bytes(), &marker, generation.as_bytes(), identity.as_bytes(), &word(words.as_bytes())];
+        // Asked again after a lost link it is a lock of the same run, and taken over.
+        let answer = self.ask_again("hz_lock", &args, PROMPTLY).map_err(self.door.lost())?;
+        let mut locked = Locked::Impossible("the node did not say".into());
+        for line in answer.lines() {
+            let (key, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match key {
+                "ours" => locked = Locked::Ours,
+                "held" => locked = Locked::Held(rest.to_string()),
+                "impossible" => locked = Locked::Impossible(rest.to_string()),
+                "id" if !rest.is_empty() => {
+                    if let Some(greeting) = &mut self.greeting {
+                        greeting.identity = Some(rest.to_string());
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.generation = (locked == Locked::Ours).then_some(generation);
+        Ok(locked)
+    }
+
+    pub fn unlock(&mut self, run: &str) -> Result<(), Unreachable> {
+        let answer = self.ask_again("hz_unlock", &[slug(run).as_bytes()], PROMPTLY).map_err(self.door.lost())?;
+        self.generation = None;
+        match answer.trim().strip_prefix("failed ") {
+            Some(why) => Err(Unreachable { node: self.name(), why: format!("cannot give the lock back: {why}") }),
+            None => Ok(()),
+        }
+    }
+
+    pub fn break_lock(&mut self, reason: &str) -> Result<Option<String>, Unreachable> {
+        let answer = self.ask_again("hz_break", &[&word(reason.as_bytes())], PROMPTLY).map_err(self.door.lost())?;
+        self.generation = None;
+        match answer.trim().split_once(' ') {
+            Some(("was", who)) => Ok(Some(who.to_string())),
+            Some((_, why)) => Err(Unreachable { node: self.name(), why: format!("cannot break the lock: {why}") }),
+            None => Ok(None),
+        }
+    }
+
+    pub fn start(&mut self, claim: &Claim, sent: &Sent) -> Started {
+        if self.step.is_some() {
+            // The step before was left; its record stays, its stream is not needed.
+            self.part();
+        }
+        if let Err(Lost(why)) = self.open() {
+            return Started::Refused(why);
+        }
+        let bare = self.unrecorded().is_some();
+        let generation = self.generation.clone();
+        let (cap, hash) = (self.cap.to_string(), self.hash(claim));
+        let link = self.link.as_mut().expect("open made it");
+        if bare {
+            let looking = Self::begin_look(link, sent);
+            self.step = Some((claim.clone(), Step::Bare(looking, Vec::new())));
+            return Started::Running;
+        }
+        let Some(generation) = generation else { return Started::Refused("the node's lock is not held".into()) };
+        let stdin = sent.stdin.as_ref().map_or_else(
+            || b"-".to_vec(),
+            |bytes| {
+                // What the leader gets is decoded there, so the word's quotes stay and its escapes are kept whole.
+                [&b"'+"[..], &word(bytes)[1..]].concat()
+            },
+        );
+        let secret: &[u8] = if sent.secret { b"1" } else { b"0" };
+        link.call(
+            "hz_start",
+            &[generation.as_bytes(), hash.as_bytes(), &word(&sent.script), &stdin, secret, cap.as_bytes()],
+        );
+        self.secret = sent.secret.then(|| claim.clone());
+        let mut following = Following::new(link.mark(), [0; 2]);
+        let until = now() + PROMPTLY;
+        let end = loop {
+            following.take(link);
+            match following.word.take() {
+                Some(Word::Begun) => {
+                    self.step = Some((claim.clone(), Step::Recorded(following)));
+                    return Started::Running;
+                }
+                Some(Word::Refused(why)) => return Started::Refused(why),
+                Some(Word::Exists) => return Started::Lost("this attempt was claimed before".into()),
+                None if following.over => break "its leader ended before it began".to_string(),
+                None => {}
+            }
+            match link.pump(until) {
+                Ok(true) => {}
+                Ok(false) => break "the node did not answer".into(),
+                Err(Lost(why)) => break why,
+            }
+        };
+        self.link = None;
+        Started::Lost(end)
+    }
+
+    pub fn poll(&mut self, claim: &Claim, wait: Duration) -> Progress {
+        if self.step.as_ref().is_none_or(|(c, _)| c != claim) {
+            if self.unrecorded().is_some() {
+                return Progress::Lost("the node keeps no record of steps".into());
+            }
+            if self.step.is_some() {
+                self.part();
+            }
+            if let Err(Lost(why)) = self.attach(claim) {
+                return Progress::Lost(why);
+            }
+        }
+        let until = now() + wait;
+        loop {
+            let (Some(link), Some((_, step))) = (self.link.as_mut(), self.step.as_mut()) else {
+                return Progress::Lost("the session is gone".into());
+            };
+            let (next, over) = match step {
+                Step::Recorded(following) => {
+                    following.take(link);
+                    let next = following.ready.pop_front();
+                    (next, following.over && following.ready.is_empty())
+                }
+                Step::Bare(looking, waiting) => {
+                    let (out, err) = looking.take(link);
+                    for (errors, bytes) in [(false, out), (true, err)] {
+                        if !bytes.is_empty() {
+                            waiting.push(Progress::Output(errors, bytes));
+                        }
+                    }
+                    let end = looking.ended();
+                    match (waiting.is_empty(), end) {
+                        (false, _) => (Some(waiting.remove(0)), false),
+                        // Not understood, so nothing ran: as `sh` says of what it cannot run.
+                        (true, Some(code)) => (Some(Progress::Done(code.unwrap_or(126))), true),
+                        (true, None) => (None, false),
+                    }
+                }
+            };
+            if over {
+                self.step = None;
+            }
+            if let Some(next) = next {
+                return next;
+            }
+            if over {
+                return Progress::Lost("the node said nothing of the step's end".into());
+            }
+            match link.pump(until) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let recorded = matches!(self.step, Some((_, Step::Recorded(_))));
+                    if recorded && now() > link.heard + SILENCE {
+                        self.part();
+                        return Progress::Lost(format!("nothing was heard for {} s", SILENCE.as_secs()));
+                    }
+                    return Progress::Quiet;
+                }
+                Err(Lost(why)) => {
+                    self.part();
+                    return Progress::Lost(why);
+                }
+            }
+        }
+    }
+
+    pub fn truth(&mut self, claim: &Claim) -> Result<Truth, Unreachable> {
+        self.open().map_err(self.door.lost())?;
+        if let Some(why) = self.unrecorded() {
+            return Ok(Truth::Unknown(format!("the node keeps no record of steps: {why}")));
+        }
+        let about = self.about(claim);
+        let words: Vec<&[u8]> = about.iter().map(Vec::as_slice).collect();
+        self.ask_again("hz_truth", &words, PROMPTLY).map(|said| truth(&said)).map_err(self.door.lost())
+    }
+
+    pub fn cancel(&mut self, claim: &Claim, grace: Duration) -> Result<Truth, Unreachable> {
+        if let Some((c, Step::Bare(..))) = &self.step
+            && c == claim
+        {
+            if let Some(group) = self.link.as_ref().and_then(|l| l.group) {
+                self.kill(group);
+            }
+            self.step = None;
+            self.link = None;
+            return Ok(Truth::Unknown("it was killed; the node keeps no record of steps".into()));
+        }
+        self.open().map_err(self.door.lost())?;
+        let about = self.about(claim);
+        let seconds = grace.as_secs_f64().ceil().to_string();
+        let mut words: Vec<&[u8]> = about.iter().map(Vec::as_slice).collect();
+        words.push(seconds.as_bytes());
+        self.ask_again("hz_cancel", &words, PROMPTLY + grace).map(|said| truth(&said)).map_err(self.door.lost())
+    }
+
+    pub fn output(&mut self, claim: &Claim) -> Result<(Value, Value), Unreachable> {
+        let (run, hash, cap) = (slug(&claim.run), self.hash(claim), self.cap + (1 << 16));
+        let lost = self.door.lost();
+        let link = self.free().map_err(lost)?;
+        link.call("hz_output", &[run.as_bytes(), hash.as_bytes()]);
+        let mut kept = (Kept::new(cap * 2), Kept::new(cap * 2));
+        let mut looking = Looking::untagged(&link.mark());
+        match live::look(link, &mut looking, PROMPTLY, &mut kept) {
+            Ok(Some(_)) => Ok((Value(kept.0.finish()), Value(kept.1.finish()))),
+            end => {
+                self.drop_free();
+                let why = end.err().map_or("no answer".into(), |Lost(why)| why);
+                Err(Unreachable { node: self.name(), why })
+            }
+        }
+    }
+
+    pub fn syslog(&mut self, line: &str) {
+        // Not worth a connection, and never in the way of a step.
+        if self.link.is_some() && self.step.is_none() {
+            let _ = self.ask("hz_syslog", &[&word(line.as_bytes())], Duration::from_secs(5));
+        }
+    }
+
+    pub fn forget(&mut self) {
+        self.part();
+        self.side = None;
+    }
+}
