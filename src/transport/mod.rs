@@ -7,6 +7,7 @@
 //! session of its own (so that neither ^C nor a password prompt can reach it) and its stdin is a pipe.
 
 pub mod local;
+pub mod ssh;
 pub mod via;
 
 use crate::plan::{How, Node};
