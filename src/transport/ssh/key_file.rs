@@ -1,8 +1,8 @@
 //! What a key file is, before it is tried.
 //!
 //! Why it exists: libssh2 has one error for a wrong passphrase and for a format it cannot read, and every try counts at the
-//! server. Invariant: the file is only looked at, never what is secret in it; a private key that others can read is not used,
-//! as ssh does not use it.
+//! server. Invariant: the file is only looked at, and nothing secret in it is kept or shown; a private key that others can
+//! read is not used, as ssh does not use it.
 
 use super::known_hosts::key_type;
 use base64::Engine;
@@ -97,10 +97,7 @@ impl KeyFile {
         if first.starts_with("SSH PRIVATE KEY FILE FORMAT 1.1") {
             return unsupported("is a key of SSH version 1");
         }
-        let words: Vec<&str> = first.split_whitespace().take(2).collect();
-        if let [kind, key] = words[..]
-            && STANDARD.decode(key).ok().as_deref().and_then(key_type) == Some(kind)
-        {
+        if public_text(&text).is_some() {
             return KeyFile::Public;
         }
         let begin = |l: &str| {
@@ -148,21 +145,61 @@ fn read(path: &Path) -> io::Result<(Vec<u8>, u32, bool)> {
     Ok((text, meta.mode(), meta.uid() == rustix::process::geteuid().as_raw()))
 }
 
+/// The public half of a key file: its own text, what an OpenSSH key has in the clear, or the `.pub` beside it. With
+/// `IdentitiesOnly` it says which of the agent's keys is meant.
+pub fn public_key(path: &Path) -> Option<Vec<u8>> {
+    let own = read(path).ok().and_then(|(bytes, ..)| {
+        let text = String::from_utf8_lossy(&bytes);
+        let private =
+            text.split_once("-----BEGIN OPENSSH PRIVATE KEY-----").and_then(|(_, after)| after.split_once("-----"));
+        match private {
+            Some((body, _)) => Some(open_parts(&body.split_whitespace().collect::<String>())?.2),
+            None => public_text(&text),
+        }
+    });
+    own.or_else(|| {
+        let beside = format!("{}.pub", path.display());
+        public_text(&String::from_utf8_lossy(&read(Path::new(&beside)).ok()?.0))
+    })
+}
+
+/// `TYPE BASE64 [COMMENT]`.
+fn public_text(text: &str) -> Option<Vec<u8>> {
+    let mut words = text.lines().map(str::trim).find(|l| !l.is_empty())?.split_whitespace();
+    let (kind, key) = (words.next()?, STANDARD.decode(words.next()?).ok()?);
+    (key_type(&key) == Some(kind)).then_some(key)
+}
+
 /// The parts of an OpenSSH key that are never encrypted: cipher, key derivation, and the public key.
-fn openssh(body: &str) -> KeyFile {
-    let blob = STANDARD.decode(body).ok();
-    let mut rest = blob.as_deref().and_then(|b| b.strip_prefix(b"openssh-key-v1\0")).unwrap_or_default();
-    let mut string = || -> Option<&[u8]> {
-        let (length, after) = rest.split_first_chunk::<4>()?;
+fn open_parts(body: &str) -> Option<(String, String, Vec<u8>)> {
+    let blob = STANDARD.decode(body).ok()?;
+    let mut rest = blob.strip_prefix(b"openssh-key-v1\0")?;
+    let mut string = |skip: usize| -> Option<Vec<u8>> {
+        let (length, after) = rest.get(skip..)?.split_first_chunk::<4>()?;
         let (value, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
         rest = after;
-        Some(value)
+        Some(value.to_vec())
     };
-    let head = [string(), string(), string()];
-    let [Some(cipher), Some(derivation), Some(_)] = head else { return unsupported("is an OpenSSH key, but broken") };
-    // How many keys there are; always one.
-    let kind = rest.get(8..).and_then(key_type);
-    let (cipher, derivation) = (String::from_utf8_lossy(cipher), String::from_utf8_lossy(derivation));
+    let (cipher, derivation, _) = (string(0)?, string(0)?, string(0)?);
+    // How many keys there are, always one, stands before it.
+    let public = string(4)?;
+    Some((String::from_utf8_lossy(&cipher).into_owned(), String::from_utf8_lossy(&derivation).into_owned(), public))
+}
+
+fn openssh(body: &str) -> KeyFile {
+    let Some((cipher, derivation, public)) = open_parts(body) else {
+        return unsupported("is an OpenSSH key, but broken");
+    };
+    let kind = key_type(&public);
+    match kind {
+        None => return unsupported("is an OpenSSH key, but broken"),
+        Some("ssh-dss") => return unsupported(DSA),
+        Some(kind) if kind.starts_with("sk-") => {
+            return unsupported("needs its FIDO device, which only `via = [\"ssh\", …]` can use");
+        }
+        Some("ssh-ed25519" | "ssh-rsa" | "ecdsa-sha2-nistp256" | "ecdsa-sha2-nistp384" | "ecdsa-sha2-nistp521") => {}
+        Some(kind) => return unsupported(&format!("is of type `{kind}`, which hawiz cannot use")),
+    }
     match kind {
         None => return unsupported("is an OpenSSH key, but broken"),
         Some("ssh-dss") => return unsupported(DSA),
@@ -283,8 +320,21 @@ mod tests {
         for (n, (args, expected)) in cases.into_iter().enumerate() {
             let Some(path) = room.made(&format!("key{n}"), args) else { continue };
             assert_eq!(KeyFile::look(&path), expected, "{args:?}");
-            assert_eq!(KeyFile::look(&path.with_extension("pub")), KeyFile::Public, "{args:?}");
+            let public = path.with_extension("pub");
+            assert_eq!(KeyFile::look(&public), KeyFile::Public, "{args:?}");
+            let text = std::fs::read_to_string(&public).expect("read");
+            let blob = STANDARD.decode(text.split(' ').nth(1).expect("a key")).expect("base64");
+            assert_eq!(public_key(&public).as_ref(), Some(&blob));
+            assert_eq!(public_key(&path).as_ref(), Some(&blob), "{args:?}");
+            std::fs::remove_file(&public).expect("removed");
+            // Inside OpenSSH's own format the public key is in the clear.
+            let own = text_of(&path).contains("OPENSSH");
+            assert_eq!(public_key(&path), own.then_some(blob), "{args:?}");
         }
+    }
+
+    fn text_of(path: &Path) -> String {
+        std::fs::read_to_string(path).expect("read")
     }
 
     /// An OpenSSH key file with nothing secret in it.
