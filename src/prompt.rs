@@ -40,6 +40,8 @@ pub enum Question {
     Overdue { step: String, lines: Vec<String>, after: Duration },
     /// Type the node's name to vouch that it is inactive.
     Attest { node: String, lines: Vec<String> },
+    /// Is this host who it says it is? Only a typed `yes` is one.
+    Trust { lines: Vec<String> },
     /// The outcome of a step is unknown: did it happen?
     Unknown { step: String, lines: Vec<String> },
     /// Undo these, in this order? `steps` are instances.

@@ -20,19 +20,28 @@
 
 mod abreast;
 mod live;
+mod root;
 mod seat;
 mod wire;
 
 use crate::plan::Node;
 use crate::reach::{Ask, Claim, Greeting, Locked, Progress, Reach, Reply, Sent, Started, Truth, Unreachable};
 use crate::shell::Value;
+use crate::transport::{Need, Said, Ways};
 use seat::{Door, Seat};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// The nodes of one run, each behind its own session.
-pub struct Fleet {
+/// What answers where nobody is: nothing.
+pub type Nobody = fn(&Need) -> Said;
+
+/// The nodes of one run, each behind its own session. `P` answers what a login needs of a person; it is asked on the thread
+/// that works with the fleet, and need not be fit for any other.
+pub struct Fleet<P = Nobody> {
     seats: Vec<Seat>,
+    ways: Arc<Ways>,
+    person: P,
 }
 
 fn stranger(node: &str) -> Unreachable {
@@ -45,8 +54,23 @@ impl Fleet {
         // For tests on machines whose temporary folder is a tmpfs: claims there last as long as the boot, which the boot id
         // checks anyway.
         let tmpfs = std::env::var_os("HAWIZ_TMPFS_STATE").is_some_and(|v| v == "1");
-        let seat = |node| Seat::new(Door { node, base: base.clone(), tmpfs });
-        Fleet { seats: nodes.into_iter().map(seat).collect() }
+        let ways = Arc::new(Ways::new(&base));
+        let seat = |node| Seat::new(Door { node, ways: Arc::clone(&ways), tmpfs });
+        let seats = nodes.into_iter().map(seat).collect();
+        Fleet { seats, ways, person: |_| Said::Nobody }
+    }
+}
+
+impl<P: FnMut(&Need) -> Said> Fleet<P> {
+    /// Somebody else who can be asked for what a login needs.
+    pub fn asking<Q: FnMut(&Need) -> Said>(self, person: Q) -> Fleet<Q> {
+        Fleet { seats: self.seats, ways: self.ways, person }
+    }
+    /// What logins need of a person is asked here, on the caller's own thread, before the seats are worked on.
+    fn settle(&mut self, nodes: &[&str]) {
+        let shut = |s: &&Seat| nodes.contains(&s.door.node.name.as_str()) && !s.is_open();
+        let shut: Vec<&Node> = self.seats.iter().filter(shut).map(|s| &s.door.node).collect();
+        self.ways.settle(&shut, &mut self.person);
     }
     /// Who holds each node's lock now, in words. Changes nothing.
     pub fn holders(&mut self, nodes: &[String]) -> Vec<Option<String>> {
@@ -54,12 +78,12 @@ impl Fleet {
         asked.into_iter().map(Option::flatten).collect()
     }
     /// Another cap for a step's kept output, per stream.
-    pub fn cap(mut self, bytes: usize) -> Fleet {
+    pub fn cap(mut self, bytes: usize) -> Self {
         self.seats.iter_mut().for_each(|s| s.cap = bytes);
         self
     }
     /// Whether claims are kept on a tmpfs; `HAWIZ_TMPFS_STATE=1` says yes.
-    pub fn tmpfs(mut self, accepted: bool) -> Fleet {
+    pub fn tmpfs(mut self, accepted: bool) -> Self {
         self.seats.iter_mut().for_each(|s| s.door.tmpfs = accepted);
         self
     }
@@ -67,7 +91,28 @@ impl Fleet {
         self.seats.iter().position(|s| s.door.node.name == node)
     }
     fn seat(&mut self, node: &str) -> Result<&mut Seat, Unreachable> {
+        self.settle(&[node]);
         self.seats.iter_mut().find(|s| s.door.node.name == node).ok_or_else(|| stranger(node))
+    }
+    /// Greets again, with a password, a node that wants one to become root. Three tries, as the programs themselves give.
+    fn with_password(&mut self, node: &str, mut met: Result<Greeting, Unreachable>) -> Result<Greeting, Unreachable> {
+        for _ in 0..3 {
+            let Some(i) = self.index(node).filter(|_| met.is_err()) else { break };
+            let whom = &self.seats[i].door.node;
+            let Some(again) = self.ways.wants_password(whom) else { break };
+            let how = whom.become_root.clone().unwrap_or_default();
+            // One that worked elsewhere is tried before anybody is asked.
+            let known = self.ways.password(whom).is_some() && !again;
+            if !known {
+                let login = if how == "su" { "root".into() } else { self.ways.user(whom) };
+                let Said::Text(text) = (self.person)(&Need::Become { node: node.into(), how, login, again }) else {
+                    break;
+                };
+                self.ways.give_password(whom, text.lossy().to_string());
+            }
+            met = self.seats[i].greet();
+        }
+        met
     }
     /// Does the work of each node, side by side, each node's own in order; `None`: there is no such node.
     fn each<'w, W: Send, R: Send>(
@@ -75,24 +120,28 @@ impl Fleet {
         work: impl Iterator<Item = (&'w str, W)>,
         does: impl Fn(&mut Seat, W) -> R + Sync,
     ) -> Vec<Option<R>> {
-        let work = work.map(|(node, w)| (self.index(node), w)).collect();
+        let work: Vec<(&str, W)> = work.collect();
+        self.settle(&work.iter().map(|(node, _)| *node).collect::<Vec<_>>());
+        let work = work.into_iter().map(|(node, w)| (self.index(node), w)).collect();
         abreast::work(&mut self.seats, work, does)
     }
 }
 
-impl Reach for Fleet {
+impl<P: FnMut(&Need) -> Said> Reach for Fleet<P> {
     fn expect(&mut self, nodes: &[String]) {
         let wanted = |s: &&mut Seat| nodes.contains(&s.door.node.name);
         abreast::open(self.seats.iter_mut().filter(wanted).filter_map(Seat::expect));
     }
 
     fn greet(&mut self, node: &str) -> Result<Greeting, Unreachable> {
-        self.seat(node)?.greet()
+        let met = self.seat(node)?.greet();
+        self.with_password(node, met)
     }
 
     fn greet_all(&mut self, nodes: &[String]) -> Vec<Result<Greeting, Unreachable>> {
         let met = self.each(nodes.iter().map(|n| (n.as_str(), ())), |seat, ()| seat.greet());
-        met.into_iter().zip(nodes).map(|(met, n)| met.unwrap_or_else(|| Err(stranger(n)))).collect()
+        let met = met.into_iter().zip(nodes).map(|(met, n)| (n, met.unwrap_or_else(|| Err(stranger(n)))));
+        met.collect::<Vec<_>>().into_iter().map(|(n, met)| self.with_password(n, met)).collect()
     }
 
     fn look(&mut self, node: &str, sent: &Sent, deadline: Duration) -> Result<Reply, Unreachable> {

@@ -32,7 +32,7 @@ pub struct Node {
     pub jump: Option<String>,
     pub local: bool,
     pub via: Option<At<Vec<String>>>,
-    /// `sudo`, or none.
+    /// `sudo`, `doas`, `su`, `none`.
     pub become_: Option<At<String>>,
     pub state: Option<At<String>>,
     pub group: Option<At<String>>,

@@ -525,7 +525,11 @@ fn sudo_makes_the_whole_session_roots_or_says_why_not() {
         w.stand_in("sudo", "#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n");
         let mut fleet = Fleet::new(vec![node], w.dir.clone());
         let refused = fleet.greet("n").expect_err("sudo refuses");
-        assert_eq!(refused.why, "sudo: a password is required", "{}", w.shell);
+        assert!(refused.why.starts_with("sudo wants a password of `LOGIN`; as root: `visudo -f "), "{}", refused.why);
+        w.stand_in("sudo", "#!/bin/sh\necho 'LOGIN is not in the sudoers file.' >&2\nexit 1\n");
+        let refused = fleet.greet("n").expect_err("sudo refuses");
+        let why = "sudo does not let `LOGIN` run sh as root (LOGIN is not in the sudoers file.); as root: ";
+        assert!(refused.why.starts_with(why), "{}", refused.why);
         w.stand_in("sudo", "#!/bin/sh\nshift\nsudo=yes; export sudo\nexec \"$@\"\n");
         let reply = fleet.look("n", &sent("echo $sudo"), SOON).expect("a session");
         assert_eq!(reply.out.lossy(), "yes\n", "{}", w.shell);

@@ -172,7 +172,7 @@ impl Person {
             Question::Undo { steps, lines } if !steps.is_empty() => {
                 *lines = self.drawer.undo(&self.plan, steps, Some(&screen.looks));
             }
-            Question::Undo { .. } | Question::Secret { .. } | Question::Input { .. } => {}
+            Question::Undo { .. } | Question::Secret { .. } | Question::Input { .. } | Question::Trust { .. } => {}
         }
         q
     }

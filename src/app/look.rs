@@ -1,5 +1,6 @@
 //! Commands that only look: dry run, `plan`, `check`, `status`. Nothing is created anywhere, on no machine.
 
+use super::entrance::{self, Porter};
 use super::files::{self, Read};
 use super::{Done, colour, nodes, say, say_bytes, verbosity};
 use crate::cli::{Common, Format, Output, Set};
@@ -30,9 +31,9 @@ pub(super) fn plan(common: &Common, procedure: &str, set: &Set, how: Format) -> 
 }
 
 /// Looks are remembered nowhere: the fleet gets a state directory that is only ever read.
-fn fleet(read: &Read, common: &Common) -> Result<crate::session::Fleet, Fatal> {
+fn fleet(read: &Read, common: &Common) -> Result<crate::session::Fleet<Porter>, Fatal> {
     let state = crate::journal::state_dir(common.state_dir.as_deref())?;
-    Ok(nodes::fleet(&read.plan, &read.folder, &state))
+    Ok(nodes::fleet(&read.plan, &read.folder, &state, entrance::nobody()))
 }
 
 fn looks(survey: &Survey, fleet: &mut dyn Reach, plan: &Plan) -> Looks {
@@ -115,7 +116,7 @@ pub(super) fn dry_run(common: &Common, read: Read, offline: bool, how: Option<Fo
 }
 
 /// A node that would be changed and is held by another run now.
-fn held(plan: &Plan, survey: &Survey, fleet: &mut crate::session::Fleet) -> Option<String> {
+fn held(plan: &Plan, survey: &Survey, fleet: &mut crate::session::Fleet<Porter>) -> Option<String> {
     let changed = |node: &str| plan.steps().any(|s| s.changes() && s.place == crate::plan::Place::Node(node.into()));
     let nodes = reached(plan, survey).filter(|n| changed(n)).collect::<Vec<_>>();
     let holders = fleet.holders(&nodes);
@@ -265,7 +266,7 @@ pub(super) fn status(common: &Common, set: &Set) -> Done {
     })
 }
 
-fn locks(plan: &Plan, survey: &Survey, fleet: &mut crate::session::Fleet) {
+fn locks(plan: &Plan, survey: &Survey, fleet: &mut crate::session::Fleet<Porter>) {
     let nodes: Vec<String> = reached(plan, survey).collect();
     for (node, holder) in nodes.iter().zip(fleet.holders(&nodes)) {
         if let Some(holder) = holder {

@@ -4,6 +4,7 @@
 //! short function here. Invariant: everything is read before the first change; the process then works from `/`.
 
 mod desk;
+mod entrance;
 mod files;
 mod look;
 mod nodes;

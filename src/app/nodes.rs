@@ -1,5 +1,6 @@
 //! This machine among the nodes, and the nodes as a fleet.
 
+use super::entrance::Porter;
 use crate::plan::{How, Node, Plan};
 use crate::session::Fleet;
 use crate::site::Site;
@@ -42,7 +43,7 @@ fn addresses() -> Vec<String> {
 }
 
 /// The plan's nodes, and `here` for steps that run on this machine as the person who runs hawiz.
-pub(super) fn fleet(plan: &Plan, folder: &Path, state: &Path) -> Fleet {
+pub(super) fn fleet(plan: &Plan, folder: &Path, state: &Path, porter: Porter) -> Fleet<Porter> {
     let mut nodes = plan.nodes.clone();
     nodes.push(Node {
         name: "here".into(),
@@ -54,5 +55,5 @@ pub(super) fn fleet(plan: &Plan, folder: &Path, state: &Path) -> Fleet {
         group: None,
         vars: Vec::new(),
     });
-    Fleet::new(nodes, folder.to_path_buf())
+    Fleet::new(nodes, folder.to_path_buf()).asking(porter)
 }

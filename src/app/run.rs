@@ -1,6 +1,7 @@
 //! A procedure for real: journal, nodes, person, engine. And its dry run.
 
 use super::desk::{Boot, Desk, Person, Screen};
+use super::entrance::{self, Porter, Shared};
 use super::files;
 use super::{Done, colour, look, nodes, say, verbosity};
 use crate::cli::{Answer, Common, Go, Output};
@@ -167,9 +168,9 @@ pub(super) enum Way {
 pub(super) struct Front {
     plan: Rc<Plan>,
     screen: Rc<RefCell<Screen>>,
-    person: Option<Person>,
+    person: Option<Shared>,
     signals: Rc<Signals>,
-    fleet: crate::session::Fleet,
+    fleet: crate::session::Fleet<Porter>,
     answer: Answer,
     secrets: BTreeMap<String, Value>,
     overrides: Vec<(String, String)>,
@@ -215,9 +216,6 @@ impl Front {
         let overrides = overrides.collect::<Result<Vec<_>, Fatal>>()?;
         known(plan, &answer.attest, &overrides)?;
         let signals = signals()?;
-        // While the person reads and is asked.
-        let mut fleet = nodes::fleet(plan, folders.0, folders.1);
-        fleet.expect(&plan.needs(true));
         let stderr = Style::stderr(colour(common), verbosity(common));
         let plan = Rc::new(plan.clone());
         let dry = (output(common) != ui::Output::Json).then(|| (Rc::clone(&plan), stderr));
@@ -226,6 +224,7 @@ impl Front {
             let quoted = crate::shell::quote(std::os::unix::ffi::OsStrExt::as_bytes(d.as_os_str()));
             format!("--state-dir {} ", String::from_utf8_lossy(&quoted))
         });
+        let whole = Rc::clone(&plan);
         let mut person = None;
         if interactive {
             let wake = rustix::io::fcntl_dupfd_cloexec(signals.wake_fd(), 3).ok();
@@ -242,14 +241,17 @@ impl Front {
             let drawer = Drawer { width: stderr.width, ascii: stderr.ascii };
             let (screen, plan, signals) = (Rc::clone(&screen), Rc::clone(&plan), Rc::clone(&signals));
             let tells = output(common) == ui::Output::Term;
-            person = Some(Person { terminal, screen, plan, drawer, tells, signals });
+            person = Some(Shared(Rc::new(RefCell::new(Person { terminal, screen, plan, drawer, tells, signals }))));
         }
+        // While the person reads and is asked.
+        let mut fleet = nodes::fleet(&whole, folders.0, folders.1, entrance::porter(person.clone()));
+        fleet.expect(&whole.needs(true));
         let mut secrets = BTreeMap::new();
         for s in &plan.secrets {
             let ask = |prompt: &str| match &mut person {
                 Some(p) => {
                     let question = Question::Secret { name: s.name.clone(), prompt: prompt.to_string() };
-                    match p.terminal.ask(&question).answer {
+                    match p.0.borrow_mut().terminal.ask(&question).answer {
                         crate::prompt::Answer::Text(v) => Ok(v.0),
                         _ => Err(Fatal::new(Exit::Declined, format!("the secret `{}` was not given", s.name))),
                     }

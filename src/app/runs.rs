@@ -1,7 +1,7 @@
 //! Runs that were: list, show, resume, roll back; and a lock whose run is gone.
 
 use super::run::{Front, Way, interactive, signals};
-use super::{Done, colour, files, nodes, say, verbosity};
+use super::{Done, colour, entrance, files, nodes, say, verbosity};
 use crate::cli::{Answer, Common, Output, Set};
 use crate::event::{Event, Outcome};
 use crate::history::History;
@@ -238,7 +238,7 @@ pub(super) fn unlock(common: &Common, node: &str, reason: &str) -> Done {
         return Err(Fatal::new(Exit::Usage, format!("the site has no node `{node}`"))
             .hint(format!("it has: {}", known.join(", "))));
     }
-    let mut fleet = nodes::fleet(&read.plan, &read.folder, &state(common)?);
+    let mut fleet = nodes::fleet(&read.plan, &read.folder, &state(common)?, entrance::nobody());
     let who = Who::here().to_string();
     match fleet.break_lock(node, &format!("{reason} ({who})")) {
         Err(u) => Err(Fatal::new(Exit::NotReady, format!("cannot reach {node}: {}", u.why))),

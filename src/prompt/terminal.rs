@@ -403,6 +403,15 @@ impl Prompter for Terminal {
                     (t.trim() == node).then(|| Answer::Text(Value::from(t.trim())))
                 })
             }
+            Question::Trust { lines } => {
+                self.lines(lines);
+                let prompt = "Is it this host? Type `yes` or `no` (no default; Esc stops)";
+                self.typed(prompt, false, "`yes` or `no`, as a whole word", |t| match t.trim() {
+                    "yes" => Some(Answer::Yes),
+                    "no" => Some(Answer::No),
+                    _ => None,
+                })
+            }
             Question::Unknown { lines, .. } => {
                 self.lines(lines);
                 let (h, d, q) = (of(Choice::Happened), of(Choice::DidNot), of(Choice::Quit));

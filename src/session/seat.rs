@@ -4,12 +4,14 @@
 //! Invariant: a second stream is opened only while the first is busy with a step or a look that has to be ended.
 
 use super::live::{self, Following, Looking, Word};
+use super::root::Become;
 use super::wire::{self, Kept, Link, Lost, now, random, word};
 use crate::plan::Node;
 use crate::reach::{Claim, Greeting, Locked, Progress, Reply, Sent, Started, Truth, Unreachable};
 use crate::shell::Value;
+use crate::transport::Ways;
 use sha2::{Digest, Sha256};
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -34,8 +36,7 @@ enum Step {
 #[derive(Clone)]
 pub struct Door {
     pub node: Node,
-    /// The folder of the site file, for `via`.
-    pub base: PathBuf,
+    pub ways: Arc<Ways>,
     /// Whether claims are kept on a tmpfs.
     pub tmpfs: bool,
 }
@@ -94,8 +95,15 @@ impl Door {
         let state = node.state.clone().unwrap_or_else(|| STATE.into());
         let quoted = String::from_utf8(crate::shell::quote(state.as_bytes())).expect("it was a string");
         let hello = format!("{quoted} {}", u8::from(self.tmpfs));
-        let mut link = Link::open(node, &self.base, &hello).map_err(Lost)?;
-        let answer = link.answer(PROMPTLY)?;
+        let root = Become::of(node.become_root.as_deref());
+        let password = self.ways.password(node);
+        if let Some(how) = root.filter(|how| how.always_asks() && password.is_none()) {
+            self.ways.want_password(node, false);
+            return Err(Lost(format!("{} wants the password of root", how.word())));
+        }
+        let root = root.map(|how| (how, password.as_deref()));
+        let mut link = Link::open(node, &self.ways, &hello, root).map_err(|t| Lost(t.to_string()))?;
+        let answer = link.answer(PROMPTLY).map_err(|lost| self.not_root(root, &link, lost))?;
         let mut greeting =
             Greeting { identity: None, boot: String::new(), uid: 0, state, unrecorded: None, addresses: Vec::new() };
         for line in String::from_utf8_lossy(&answer).lines() {
@@ -118,6 +126,19 @@ impl Door {
         }
         Ok((link, greeting))
     }
+    /// A session that did not begin, in better words where becoming root was what failed.
+    fn not_root(&self, root: Option<(Become, Option<&str>)>, link: &Link, lost: Lost) -> Lost {
+        let Some((how, given)) = root else { return lost };
+        let said = format!("{}{}", link.complaint(), lost.0);
+        if !how.speaks_in(&said) {
+            return lost;
+        }
+        if how.wants_password(&said) || how.was_wrong(&said) {
+            self.ways.want_password(&self.node, given.is_some());
+        }
+        let line = said.lines().find(|l| how.speaks_in(l)).unwrap_or(&lost.0).trim();
+        Lost(how.refused(line, &self.ways.user(&self.node)).to_string())
+    }
     pub fn lost(&self) -> impl Fn(Lost) -> Unreachable + use<> {
         let node = self.node.name.clone();
         move |Lost(why)| Unreachable { node: node.clone(), why }
@@ -138,6 +159,9 @@ impl Seat {
             told: None,
             secret: None,
         }
+    }
+    pub fn is_open(&self) -> bool {
+        self.link.is_some()
     }
     fn name(&self) -> String {
         self.door.node.name.clone()

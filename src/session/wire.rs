@@ -3,12 +3,12 @@
 //! Why it exists: the only place that knows how bytes become answers. Invariant: an answer exists only when its end mark,
 //! which carries a nonce that no command can know, was read; anything else is [`Lost`], and says why.
 
+use super::root::{self, Become, Prompted};
 use crate::plan::Node;
-use crate::transport::{self, Stream};
+use crate::transport::{Ended, Stream, Trouble, Ways};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io::Read;
-use std::path::Path;
 use std::time::Duration;
 
 /// Time since boot: a suspended laptop's deadline has passed when it wakes.
@@ -110,8 +110,14 @@ pub struct Link {
     pub group: Option<u32>,
     /// When something was heard last.
     pub heard: Duration,
+    /// A password that a way of becoming root is going to ask for.
+    password: Option<root::Waiting>,
+    /// More was said than anybody keeps.
+    noisy: bool,
 }
 
+/// More than this before an answer is noise.
+const NOISE: usize = 1 << 20;
 const PRELUDE: &str = include_str!("../session.sh");
 const LEADER: &str = include_str!("leader.sh");
 
@@ -150,8 +156,9 @@ fn stripped(source: &str) -> String {
 impl Link {
     /// Opens the stream and sends the prelude. `Err`: a fragment for "cannot reach `n`: …".
     /// `hello`: the words of the first question, whose answer is to be read before anything is called.
-    pub fn open(node: &Node, base: &Path, hello: &str) -> Result<Link, String> {
-        let stream = transport::open(node, base)?;
+    /// `root`: how the session becomes root's, and the password for it if it is known.
+    pub fn open(node: &Node, ways: &Ways, hello: &str, root: Option<(Become, Option<&str>)>) -> Result<Link, Trouble> {
+        let stream = ways.open(node)?;
         let mut link = Link {
             stream,
             nonce: random(16),
@@ -162,14 +169,11 @@ impl Link {
             err_open: true,
             group: None,
             heard: now(),
+            password: None,
+            noisy: false,
         };
-        let root = match node.become_root.as_deref() {
-            None | Some("none") => "",
-            Some("sudo") => {
-                "if [ \"$(id -u)\" != 0 ]; then exec sudo -n sh -c \"$hz_group\" hawiz \"$hz_session\"; fi; "
-            }
-            Some(other) => return Err(format!("`become = \"{other}\"` is not known")),
-        };
+        let (root, password) = root.map_or_else(Default::default, |(how, given)| how.line(&link.nonce, given));
+        link.password = password;
         // Nothing may follow until the node has answered: the first shell may read ahead what its successor should read.
         let session = format!(
             "hz_n={}\nhz_leader={}\n{}",
@@ -226,6 +230,7 @@ impl Link {
             // Errors first: when the link ends, they say why.
             let mut news = self.err_open && self.read(true)?;
             news |= self.read(false)?;
+            self.prompted()?;
             if news {
                 self.heard = now();
                 return Ok(true);
@@ -265,6 +270,39 @@ impl Link {
             Err(e) => Err(Lost(e.to_string())),
         }
     }
+    /// Before the answer begins nothing counts; a login script that prints without end must not fill the memory.
+    fn forget_noise(&mut self, begin: &[u8]) {
+        if self.out.len() > NOISE && find(&self.out, begin, 0).is_none() {
+            let over = self.out.len() - begin.len();
+            self.out.drain(..over);
+            self.noisy = true;
+        }
+        if self.err.len() > NOISE {
+            let over = self.err.len() - NOISE / 2;
+            self.err.drain(..over);
+            self.noisy = true;
+        }
+    }
+    fn no_answer(&self, deadline: Duration) -> String {
+        let secs = deadline.as_secs();
+        if self.noisy {
+            return format!("its shell printed without end and did not answer within {secs} s (what its login runs?)");
+        }
+        format!("no answer within {secs} s")
+    }
+    /// Gives the password that is asked for.
+    fn prompted(&mut self) -> Result<(), Lost> {
+        match self.password.as_mut().map(|p| p.look(&self.err)) {
+            Some(Prompted::Now(password)) => self.unsent.extend(password),
+            Some(Prompted::Wrong) => return Err(Lost("incorrect password".into())),
+            Some(Prompted::NotYet) | None => {}
+        }
+        Ok(())
+    }
+    /// All that standard error has said since the last answer.
+    pub fn complaint(&self) -> String {
+        String::from_utf8_lossy(&self.err).into_owned()
+    }
     /// Why the stream ended: what was said last on standard error, and how the program ended.
     fn farewell(&mut self) -> String {
         while self.err_open && matches!(self.read(true), Ok(true)) {}
@@ -272,8 +310,9 @@ impl Link {
         let last = said.lines().map(str::trim).rfind(|l| !l.is_empty() && !l.starts_with('@'));
         std::thread::sleep(Duration::from_millis(10));
         match (last, self.stream.ended()) {
+            (_, Some(Ended { how, broken: true })) => how,
             (Some(last), _) => last.to_string(),
-            (None, Some(how)) => format!("its shell ended ({how})"),
+            (None, Some(Ended { how, .. })) => format!("its shell ended ({how})"),
             (None, None) => "the link was closed".into(),
         }
     }
@@ -289,11 +328,13 @@ impl Link {
                 let body = self.out[from + begin.len()..to].to_vec();
                 self.out.drain(..=line);
                 self.err.clear();
+                self.password = None;
                 return Ok(body);
             }
             if !self.pump(until)? {
-                return Err(Lost(format!("no answer within {} s", deadline.as_secs())));
+                return Err(Lost(self.no_answer(deadline)));
             }
+            self.forget_noise(&begin);
         }
     }
     /// Takes one line that begins with `mark` off the front of standard output, if it is there whole.

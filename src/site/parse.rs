@@ -206,7 +206,7 @@ fn node(name: &At<String>, mut raw: RawNode, r: &mut Reader) -> Node {
         jump: raw.jump.take().map(|t| t.value),
         local,
         via,
-        become_: raw.become_.take().map(|b| At { value: "sudo".into(), span: b.span }),
+        become_: raw.become_.take().map(|b| At { value: b.value.word().into(), span: b.span }),
         state: raw.state.take(),
         group: raw.group.take(),
         vars,

@@ -63,7 +63,7 @@ table! {
         "local" local: At<bool>,
         /// A program with a POSIX sh on its standard input.
         "via" via: At<List<At<String>>>,
-        /// `sudo`, for every command on it.
+        /// How the login becomes root, for every command on it: `sudo`, `doas`, `su`; `none` = it does not.
         "become" become_: At<Become>,
         /// Where it keeps claims, lock and identity; its own disk.
         "state" state: At<String>,
@@ -76,9 +76,25 @@ table! {
     }
 }
 
-/// The only way of becoming another user.
-pub(crate) struct Become;
-words!(Become, "Become" { "sudo" => Become });
+/// The ways of becoming root.
+#[derive(Clone, Copy)]
+pub(crate) enum Become {
+    Sudo,
+    Doas,
+    Su,
+    None,
+}
+words!(Become, "Become" { "sudo" => Become::Sudo, "doas" => Become::Doas, "su" => Become::Su, "none" => Become::None });
+impl Become {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Become::Sudo => "sudo",
+            Become::Doas => "doas",
+            Become::Su => "su",
+            Become::None => "none",
+        }
+    }
+}
 
 table! {
     /// How a node loses its power.

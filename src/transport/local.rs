@@ -4,19 +4,72 @@
 //! the child's own ends are closed here as soon as it has them, and it leads a session of its own; no secret is in its
 //! environment.
 
-use super::Stream;
+use super::{End, Stream};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// How long a child may take to end by itself after its stdin was closed.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// A child that leads a session of its own.
+pub(super) struct Child(duct::Handle);
+
+impl Child {
+    pub(super) fn ended(&self) -> Option<String> {
+        self.status().ok().flatten().map(|s| s.to_string())
+    }
+    fn status(&self) -> io::Result<Option<std::process::ExitStatus>> {
+        Ok(self.0.try_wait()?.map(|ended| ended.status))
+    }
+    /// Ends it: by itself, by TERM, by KILL.
+    pub(super) fn end(&self) {
+        if matches!(self.0.wait_timeout(GRACE), Ok(None)) {
+            self.signal(Signal::TERM);
+            if matches!(self.0.wait_timeout(GRACE), Ok(None)) {
+                self.signal(Signal::KILL);
+                let _ = self.0.wait_timeout(GRACE);
+            }
+        }
+    }
+    fn signal(&self, signal: Signal) {
+        // The child is not reaped yet, so its pid cannot be anybody else's; it leads its group.
+        if let Some(pid) = self.0.pids().first().and_then(|p| Pid::from_raw(*p as i32)) {
+            let _ = rustix::process::kill_process_group(pid, signal);
+        }
+    }
+}
+
+/// A program whose input and output are one socket, such as a ProxyCommand.
+pub(super) struct Piped(Child);
+
+impl Drop for Piped {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// Starts a line of the user's own ssh_config as `ssh` does: by the shell, `far` being its standard input and output.
+pub(super) fn piped(command: &str, far: OwnedFd) -> io::Result<Piped> {
+    fcntl_setfl(&far, fcntl_getfl(&far)? - OFlags::NONBLOCK)?;
+    let input = far.try_clone()?;
+    let line = format!("exec {command}");
+    let command = lonely(duct::cmd!("sh", "-c", line))
+        .stdin_file(File::from(input))
+        .stdout_file(File::from(far))
+        .stderr_null()
+        .unchecked();
+    Ok(Piped(Child(command.start()?)))
+}
 
 pub fn open() -> io::Result<Stream> {
     start(OsStr::new("sh"), &[], Path::new("/"))
@@ -29,28 +82,31 @@ pub(super) fn start(program: &OsStr, args: &[String], cwd: &Path) -> io::Result<
     for ours in [&input, &output, &errors] {
         fcntl_setfl(ours, fcntl_getfl(ours)? | OFlags::NONBLOCK)?;
     }
-    // A secret in hawiz's environment is hawiz's alone.
-    let secrets =
-        std::env::vars_os().map(|(name, _)| name).filter(|n| n.as_encoded_bytes().starts_with(b"HAWIZ_SECRET_"));
-    let command = secrets.fold(duct::cmd(program, args), |c, name| c.env_remove(name));
-    let child = command
+    let child = lonely(duct::cmd(program, args))
         .dir(cwd)
         .stdin_file(File::from(child_in))
         .stdout_file(File::from(child_out))
         .stderr_file(File::from(child_err))
-        .before_spawn(|command| {
-            // SAFETY: setsid is async-signal-safe and touches no memory of ours.
-            unsafe {
-                command.pre_exec(|| {
-                    rustix::process::setsid()?;
-                    Ok(())
-                });
-            }
-            Ok(())
-        })
         .unchecked()
         .start()?;
-    Ok(Stream { input: Some(input), output, errors, child })
+    Ok(Stream { input: Some(input), output, errors, end: End::Child(Box::new(Child(child))) })
+}
+
+/// Without a terminal, leading a session of its own, and without our secrets: a secret in hawiz's environment is hawiz's
+/// alone.
+fn lonely(command: duct::Expression) -> duct::Expression {
+    let secrets =
+        std::env::vars_os().map(|(name, _)| name).filter(|n| n.as_encoded_bytes().starts_with(b"HAWIZ_SECRET_"));
+    secrets.fold(command, |c, name| c.env_remove(name)).before_spawn(|command| {
+        // SAFETY: setsid is async-signal-safe and touches no memory of ours.
+        unsafe {
+            command.pre_exec(|| {
+                rustix::process::setsid()?;
+                Ok(())
+            });
+        }
+        Ok(())
+    })
 }
 
 /// What a program has said, and how it ended.
@@ -71,13 +127,13 @@ pub(super) fn ask(program: &OsStr, args: &[String], deadline: Duration) -> io::R
     loop {
         let over = [(&stream.output, &mut output), (&stream.errors, &mut errors)].map(|(fd, into)| drain(fd, into));
         // Looked at after the pipes were: a child that has ended has said everything before.
-        let status = stream.child.try_wait()?.map(|ended| ended.status);
-        if let Some(status) = status {
+        let End::Child(child) = &stream.end else { unreachable!("start makes a child") };
+        if let Some(status) = child.status()? {
             let _ = [(&stream.output, &mut output), (&stream.errors, &mut errors)].map(|(fd, into)| drain(fd, into));
             return Ok(Some(Said { code: status.code(), output, errors }));
         }
         if Instant::now() >= until {
-            stream.signal(Signal::KILL);
+            child.signal(Signal::KILL);
             return Ok(None);
         }
         let mut waits: Vec<PollFd> = [&stream.output, &stream.errors]

@@ -1,0 +1,188 @@
+//! The way to a host's port: TCP with its options, a channel of a bastion's connection, or the user's own ProxyCommand.
+//!
+//! Why it exists: libssh2 takes any socket, and sets none of the options without which a dead link is noticed after a quarter
+//! of an hour and a small packet waits 40 ms for company. Invariant: every socket here does not block, is close-on-exec, and
+//! nothing waits longer than its deadline.
+
+use super::config::Family;
+use super::connection::Want;
+use super::line::{Far, Near};
+use super::{Road, Through};
+use crate::transport::{Trouble, local};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, SocketType, sockopt};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+/// For all addresses of a host together, where ssh_config has no ConnectTimeout.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Bytes that nobody acknowledges break the connection after this long.
+const UNHEARD: Duration = Duration::from_secs(20);
+
+pub(super) struct Socket {
+    pub fd: OwnedFd,
+    /// What it is connected to, in words.
+    pub address: String,
+    tcp: bool,
+    /// Ends with the socket.
+    _command: Option<local::Piped>,
+    /// The bastion's connection stands as long as this one.
+    _bastion: Option<Arc<super::Kept>>,
+}
+
+impl Socket {
+    /// For libssh2, which wants to own one.
+    pub(super) fn same(&self) -> OwnedFd {
+        self.fd.try_clone().expect("a descriptor can be doubled")
+    }
+    /// The kernel's word of what broke it, once.
+    pub(super) fn error(&self) -> Option<Errno> {
+        sockopt::socket_error(&self.fd).ok().and_then(Result::err)
+    }
+    /// Acknowledges at once what comes next: the server may wait for it, and the kernel forgets the wish.
+    pub(super) fn quick(&self) {
+        if self.tcp {
+            let _ = sockopt::set_tcp_quickack(&self.fd, true);
+        }
+    }
+}
+
+/// A broken connection in words.
+pub(super) fn broke(e: Errno) -> String {
+    match e {
+        Errno::TIMEDOUT => "the link is dead: nothing was acknowledged in time".into(),
+        Errno::CONNRESET => "the other side cut the connection (reset)".into(),
+        Errno::HOSTUNREACH | Errno::NETUNREACH => "there is no route to it any more".into(),
+        Errno::PIPE => "the connection was closed by the other side".into(),
+        e => format!("the connection broke: {}", said(&std::io::Error::from(e))),
+    }
+}
+
+/// An error's text without Rust's "(os error N)".
+fn said(e: &std::io::Error) -> String {
+    let text = e.to_string();
+    let plain = text.split(" (os error").next().unwrap_or(&text).trim().to_string();
+    let mut chars = plain.chars();
+    chars.next().map_or(String::new(), |c| c.to_lowercase().collect::<String>() + chars.as_str())
+}
+
+pub(super) fn reach(road: &Road) -> Result<Socket, Trouble> {
+    match &road.through {
+        Through::Direct => tcp(road),
+        Through::Command(command) => {
+            let (near, far) = pair()?;
+            let piped = local::piped(command, far)
+                .map_err(|e| Trouble::new(format!("its ProxyCommand `{command}` cannot be started: {}", said(&e))))?;
+            let address = format!("`{command}`");
+            Ok(Socket { fd: near, address, tcp: false, _command: Some(piped), _bastion: None })
+        }
+        Through::Bastion(kept, whom) => {
+            let (near, far) = pair()?;
+            let input = far.try_clone().map_err(|e| Trouble::new(said(&e)))?;
+            let (opened, answer) = channel();
+            let near_ends = Near { input, output: far, errors: None, ended: Arc::default(), opened };
+            let target = Far::Port(road.config.hostname.clone(), road.config.port);
+            let asked = kept.ask(Want::Line(target, near_ends));
+            let patience = road.config.connect_timeout.unwrap_or(CONNECT);
+            let opened = if asked { answer.recv_timeout(patience).ok() } else { None };
+            match opened {
+                Some(Ok(())) => {}
+                Some(Err(t)) => {
+                    let why = if t.refused {
+                        format!("`{whom}` does not forward to {} port {}", road.config.hostname, road.config.port)
+                    } else {
+                        format!("through `{whom}`: {}", t.why)
+                    };
+                    return Err(Trouble { why, ..t });
+                }
+                None => {
+                    let secs = patience.as_secs();
+                    return Err(Trouble::new(format!("through `{whom}`: it was not connected within {secs} s")));
+                }
+            }
+            let address = format!("{} through {whom}", road.config.hostname);
+            Ok(Socket { fd: near, address, tcp: false, _command: None, _bastion: Some(Arc::clone(kept)) })
+        }
+    }
+}
+
+fn pair() -> Result<(OwnedFd, OwnedFd), Trouble> {
+    let made = rustix::net::socketpair(
+        rustix::net::AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        None,
+    );
+    made.map_err(|e| Trouble::new(said(&e.into())))
+}
+
+fn tcp(road: &Road) -> Result<Socket, Trouble> {
+    let (host, port) = (road.config.hostname.as_str(), road.config.port);
+    let addresses = (host, port).to_socket_addrs().map_err(|e| {
+        Trouble::new(format!(
+            "its name `{host}` is not known here ({})",
+            said(&e).replace("failed to lookup address information: ", "")
+        ))
+        .hint("write its address into the site file, or its name into the resolver")
+    })?;
+    let family = road.config.address_family;
+    let fits = |a: &SocketAddr| match family {
+        Family::Any => true,
+        Family::V4 => a.is_ipv4(),
+        Family::V6 => a.is_ipv6(),
+    };
+    let mut addresses: Vec<SocketAddr> = addresses.filter(fits).collect();
+    addresses.dedup();
+    let until = Instant::now() + road.config.connect_timeout.unwrap_or(CONNECT);
+    let mut last = Trouble::new(format!("`{host}` has no address of the wanted family"));
+    for (i, address) in addresses.iter().enumerate() {
+        // A fair share for each of those that are left.
+        let left = until.saturating_duration_since(Instant::now()) / (addresses.len() - i) as u32;
+        match TcpStream::connect_timeout(address, left.max(Duration::from_millis(1))) {
+            Ok(stream) => {
+                let fd = OwnedFd::from(stream);
+                options(fd.as_fd()).map_err(|e| Trouble::new(said(&e.into())))?;
+                let address = address.ip().to_string();
+                return Ok(Socket { fd, address, tcp: true, _command: None, _bastion: None });
+            }
+            Err(e) => last = not_connected(&e, address, road),
+        }
+    }
+    Err(last)
+}
+
+fn not_connected(e: &std::io::Error, address: &SocketAddr, road: &Road) -> Trouble {
+    use std::io::ErrorKind;
+    let (ip, port) = (address.ip(), address.port());
+    match e.kind() {
+        ErrorKind::ConnectionRefused => {
+            Trouble::new(format!("nobody listens on port {port} of {ip} (connection refused)"))
+                .hint("the machine is up, or something in front of it is; is sshd running there, on this port?")
+        }
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => {
+            let secs = road.config.connect_timeout.unwrap_or(CONNECT).as_secs();
+            Trouble::new(format!("{ip} port {port} did not answer within {secs} s"))
+                .hint("it is down, its address is wrong, or a firewall drops what is sent to it")
+        }
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+            Trouble::new(format!("there is no route to {ip} ({})", said(e)))
+                .hint("it is down or unplugged, or this machine's network does not lead there")
+        }
+        _ => Trouble::new(format!("cannot connect to {ip} port {port}: {}", said(e))),
+    }
+}
+
+fn options(fd: rustix::fd::BorrowedFd<'_>) -> Result<(), Errno> {
+    fcntl_setfl(fd, fcntl_getfl(fd)? | OFlags::NONBLOCK)?;
+    sockopt::set_tcp_nodelay(fd, true)?;
+    sockopt::set_socket_keepalive(fd, true)?;
+    sockopt::set_tcp_keepidle(fd, Duration::from_secs(5))?;
+    sockopt::set_tcp_keepintvl(fd, Duration::from_secs(5))?;
+    sockopt::set_tcp_keepcnt(fd, 3)?;
+    sockopt::set_tcp_user_timeout(fd, UNHEARD.as_millis() as u32)?;
+    sockopt::set_tcp_quickack(fd, true)
+}
