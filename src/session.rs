@@ -5,7 +5,7 @@
 //! step is claimed there, started there by a leader that outlives the link, and its code is kept there.
 //!
 //! The eight rules, and where they live:
-//! 1. *Never* is final: leader and whoever asks race to link `go` into the claim; the first decides (`hz_tell`, `leader.sh`).
+//! 1. *Never* is final: leader and whoever asks race to make the claim's `go`; the first decides (`hz_tell`, `leader.sh`).
 //! 2. The state directory is the node's; *never* needs the run's marker and the boot id (`hz_judge`, `hz_tell`).
 //! 3. A leader is boot id + pid namespace + pid + start time (`hz_alive`).
 //! 4. Refusals carry their reason; room is taken before the start; a result is made once; output is capped (`hz_claim`).

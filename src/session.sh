@@ -285,62 +285,76 @@ hz_break() { # seq reason
 }
 
 # --- steps -----------------------------------------------------------------------------------------------------------
-# A claim is a directory: script, go (a link of go.t: who won the right to start or to forbid it), out, err, rc.
-# What has to be written later is given its room now; an ln needs none.
+# A claim is a few files in the generation: HASH is the script, and whoever made it has the claim; HASH.go says who won the
+# right to start (empty) or to forbid it, HASH.who is the leader, HASH.rc the code; HASH.out, HASH.err. Who makes a file by
+# `set -C` is its only maker (O_EXCL), and no program need be started for it.
+# What has to be written later is given its room now; go is nothing but a name, like a link.
 hz_pad='                                                                                                               '
+hz_none() {
+  :
+}
+hz_script() { # text
+  hz_made=1
+  hz_put "hawiz_text() { :; $1
+}
+"
+}
 hz_claim() { # text
+  hz_made=
   umask 077
-  mkdir "$hz_d" || return
-  if hz_put "hawiz_text() { :; $1
+  set -C
+  hz_script "$1" >"$hz_d" && hz_line "$hz_pad" >"$hz_d.rc" && hz_line "$hz_pad" >"$hz_d.who" && hz_none >"$hz_d.out" && hz_none >"$hz_d.err"
+  hz_c=$?
+  set +C
+  umask "$hz_umask"
+  return "$hz_c"
 }
-" >"$hz_d/script" && hz_line "$hz_pad" >"$hz_d/rc.t" && hz_line "$hz_pad" >"$hz_d/go.t" && : >"$hz_d/out" && : >"$hz_d/err"; then
-    return 0
-  fi
-  rm -rf "$hz_d"
-  hz_x=$(df -P -k "$hz_state" 2>/dev/null | while read -r hz_a hz_a hz_a hz_y hz_a; do hz_line "$hz_y"; done)
-  echo
-  echo "its record could not be written to $hz_state (${hz_x##*
+hz_unclaimed() { # seq: why not
+  if [ -n "$hz_made" ]; then
+    rm -f "$hz_d" "$hz_d.rc" "$hz_d.who" "$hz_d.out" "$hz_d.err"
+    hz_x=$(df -P -k "$hz_state" 2>/dev/null | while read -r hz_a hz_a hz_a hz_y hz_a; do hz_line "$hz_y"; done)
+    hz_x="its record could not be written to $hz_state (${hz_x##*
 } KiB are free there)"
-  return 1
+  else
+    hz_x=$({ hz_none >"$hz_d.try"; } 2>&1)
+    rm -f "$hz_d.try"
+    hz_x="its record could not be made (${hz_x##*: })"
+  fi
+  if [ ! -d "${hz_d%/*}" ]; then
+    hz_line "@$hz_n.$1!the lock was taken over"
+  elif [ -z "$hz_made" ] && [ -e "$hz_d" ]; then
+    hz_line "@$hz_n.$1="
+  else
+    hz_line "@$hz_n.$1!$hz_x"
+  fi
 }
-hz_tick() {
-  while sleep "$hz_nap"; do echo t; done
+hz_lead() { # cap, - when there is nothing to read: becomes the leader
+  exec setsid sh "${hz_d%/*}/leader" "$hz_d" "$hz_boot" "$hz_ns" "$hz_umask" "$1" "$hz_nap" "$2" 2>/dev/null
 }
 hz_start() { # seq generation hash text stdin secret cap
   hz_d=$hz_state/lock/$2/$3
   hz_begin "$1"
-  if ! hz_x=$(hz_claim "$4" 2>&1); then
-    if [ ! -d "${hz_d%/*}" ]; then
-      hz_line "@$hz_n.$1!the lock was taken over"
-    elif [ -d "$hz_d" ]; then
-      hz_line "@$hz_n.$1="
-    else
-      hz_line "@$hz_n.$1!${hz_x##*
-}"
-    fi
-    return
+  if ! { hz_claim "$4"; } 2>/dev/null; then
+    hz_unclaimed "$1"
+  elif [ "$5" = - ]; then
+    hz_lead "$7" - </dev/null | (hz_follow "$1" "$6")
+  else
+    hz_line "$5" | hz_lead "$7" '' | (hz_follow "$1" "$6")
   fi
-  hz_line "$5" | {
-    hz_tick &
-    hz_t=$!
-    setsid sh "${hz_d%/*}/leader" "$hz_d" "$hz_boot" "$hz_ns" "$hz_umask" "$7"
-    kill "$hz_t"
-    echo e
-  } 2>/dev/null | (hz_follow "$1" "$6")
 }
-# Tells the output of the step as it comes, until the event "e"; then its code.
+# Tells the output of the step as it comes, until the end of the events; then its code.
 hz_flow() { # seq
-  if [ -s out ] && [ ! -e out.gap ]; then
+  if [ -s "$hz_f.out" ] && [ ! -e "$hz_f.out.gap" ]; then
     echo "@$hz_n.$1"1
     cat <&6
   fi
-  if [ -s err ] && [ ! -e err.gap ]; then
+  if [ -s "$hz_f.err" ] && [ ! -e "$hz_f.err.gap" ]; then
     echo "@$hz_n.$1"2
     cat <&7
   fi
   echo "@$hz_n.$1"0
 }
-hz_kept() { # out or err: what is kept of it, the gap named
+hz_kept() { # HASH.out or HASH.err: what is kept of it, the gap named
   if [ ! -e "$1.gap" ]; then cat "$1"; return; fi
   read -r hz_x hz_h <"$1.gap"
   hz_y=$(wc -c <"$1")
@@ -349,45 +363,54 @@ hz_kept() { # out or err: what is kept of it, the gap named
   echo "[hawiz: about $((hz_x + hz_y - hz_h - hz_h)) bytes were left out here]"
   cat "$1.tail" "$1" | tail -c "$hz_h"
 }
+hz_into() { # to where the claim is
+  hz_f=${hz_d##*/}
+  cd "${hz_d%/*}"
+}
 hz_follow() { # seq secret
-  cd "$hz_d" && exec 6<out 7<err || return
+  hz_into || { hz_line "@$hz_n.$1?"; return; }
+  exec 6</dev/null 7</dev/null
+  # What a secret step said is removed after it was read.
+  if [ -e "$hz_f.out" ]; then exec 6<"$hz_f.out"; fi
+  if [ -e "$hz_f.err" ]; then exec 7<"$hz_f.err"; fi
   while read -r hz_k hz_v; do
     case $hz_k in
     c) echo "@$hz_n.$1+$hz_v" ;;
     r) hz_line "@$hz_n.$1!$hz_v"; return ;;
     *) hz_flow "$1" ;;
     esac
-    [ "$hz_k" != e ] || break
   done
+  hz_flow "$1"
   for hz_x in out err; do
-    [ -e "$hz_x.gap" ] || continue
+    [ -e "$hz_f.$hz_x.gap" ] || continue
     echo "@$hz_n.$1g$hz_x"
-    hz_kept "$hz_x"
+    hz_kept "$hz_f.$hz_x"
     echo "@$hz_n.$1"0
   done
   # Who cancels it by force writes the code a moment after the leader is gone.
-  if [ ! -e go ]; then hz_line "@$hz_n.$1!its leader could not begin"; return; fi
-  for hz_x in 1 2 3 4 5 6 7 8 9 10; do
-    if [ -e rc ]; then break; fi
+  if [ ! -e "$hz_f.go" ]; then hz_line "@$hz_n.$1!its leader could not begin"; return; fi
+  for hz_y in 1 2 3 4 5 6 7 8 9 10; do
+    if hz_code; then break; fi
     sleep "$hz_nap"
   done
   if hz_code; then
-    [ "$2" = 0 ] || rm -f out out.* err err.*
+    [ "$2" = 0 ] || rm -f "$hz_f".out* "$hz_f".err*
     hz_line "@$hz_n.$1>$hz_c"
   else
     hz_line "@$hz_n.$1?"
   fi
 }
+# The code is one line in the room that was kept for it, said twice: half of it is not a code.
 hz_code() { # hz_c, of the claim in the current directory; false when there is none
-  hz_c='' hz_x=''
-  { read -r hz_x hz_c <rc; } 2>/dev/null
-  [ "$hz_x" = rc ] && [ -n "$hz_c" ]
+  hz_x='' hz_c='' hz_v='' hz_e=''
+  { read -r hz_x hz_c hz_v hz_e <"$hz_f.rc"; } 2>/dev/null
+  [ "$hz_x$hz_e" = rc. ] && [ -n "$hz_c" ] && [ "$hz_c" = "$hz_v" ]
 }
 
 # --- the truth -------------------------------------------------------------------------------------------------------
 hz_find() { # run hash: hz_d, and false when there is no such claim
   for hz_d in "$hz_state"/lock/*/"$2" "$hz_state/run.$1"/gen.*/"$2"; do
-    if [ -d "$hz_d" ]; then return 0; fi
+    if [ -f "$hz_d" ]; then return 0; fi
   done
   hz_d=
   return 1
@@ -408,8 +431,9 @@ hz_group() { # group: true while somebody is in it who is not a zombie; hz_left 
   return 1
 }
 hz_alive() { # of the claim in the current directory: is its leader there; if not, hz_no says why, if it is not plain
-  hz_no='' hz_k='' hz_pid=''
-  { read -r hz_k hz_b hz_i hz_pid hz_ts hz_x <go; } 2>/dev/null
+  hz_no='' hz_k='' hz_pid='' hz_ts=''
+  [ -e "$hz_f.go" ] && [ ! -s "$hz_f.go" ] || return 1
+  { read -r hz_k hz_b hz_i hz_pid hz_ts hz_x <"$hz_f.who"; } 2>/dev/null
   [ "$hz_k" = leader ] && [ -n "$hz_ts" ] || return 1
   if [ "$hz_b" != "$hz_boot" ]; then hz_no="the node was rebooted while it ran"; return 1; fi
   if [ "$hz_i" != "$hz_ns" ]; then hz_no="it was started in another container of this machine"; return 1; fi
@@ -421,7 +445,7 @@ hz_alive() { # of the claim in the current directory: is its leader there; if no
   case $(kill -0 "$hz_pid" 2>&1) in *ermitted*) return 0 ;; esac
   return 1
 }
-# Says what is true of the claim, after making it final if it has not begun: whoever links go first decides.
+# Says what is true of the claim, after making it final if it has not begun: whoever makes go first decides.
 hz_tell() { # run hash marker boot
   if ! hz_find "$1" "$2"; then
     hz_x=
@@ -433,18 +457,20 @@ hz_tell() { # run hash marker boot
       echo never
       return
     fi
-    hz_e=$(umask 077 && mkdir "$hz_g/$2" 2>&1)
+    hz_e=$(umask 077; set -C; { hz_none >"$hz_g/$2"; } 2>&1)
     if ! hz_find "$1" "$2"; then echo "unknown it could not be made final: ${hz_e##*: }"; return; fi
   fi
-  cd "$hz_d" || return
+  hz_into || return
   if hz_code; then echo "done $hz_c"; return; fi
-  if [ ! -e go ]; then
-    hz_e=$(umask 077 && hz_line revoked 2>&1 >"revoke.$$" && ln "revoke.$$" go 2>&1)
-    rm -f "revoke.$$"
-    if [ ! -e go ]; then echo "unknown it could not be made final: ${hz_e##*: }"; return; fi
+  if [ ! -e "$hz_f.go" ]; then
+    # A name that was made just before the power went may be gone.
+    if [ "$4" != "$hz_boot" ]; then echo "unknown the node was rebooted since it was to start"; return; fi
+    hz_e=$(umask 077 && hz_line revoked 2>&1 >"$hz_f.no.$$" && ln "$hz_f.no.$$" "$hz_f.go" 2>&1)
+    rm -f "$hz_f.no.$$"
+    if [ ! -e "$hz_f.go" ]; then echo "unknown it could not be made final: ${hz_e##*: }"; return; fi
   fi
   hz_k=
-  { read -r hz_k hz_x <go; } 2>/dev/null
+  { read -r hz_k hz_x <"$hz_f.go"; } 2>/dev/null
   if [ "$hz_k" = revoked ]; then echo never; return; fi
   if hz_alive; then echo running; return; fi
   if hz_code; then echo "done $hz_c"; return; fi
@@ -461,8 +487,7 @@ hz_attach() { # seq run hash secret
   if ! hz_find "$2" "$3"; then hz_line "@$hz_n.$1?"; return; fi
   {
     echo t
-    cd "$hz_d" && while [ ! -e rc ] && hz_alive; do sleep "$hz_nap"; echo t; done
-    echo e
+    hz_into && while ! hz_code && hz_alive; do sleep "$hz_nap"; echo t; done
   } 2>/dev/null | (hz_follow "$1" "$4")
 }
 hz_emptied() { # group, naps
@@ -474,15 +499,15 @@ hz_emptied() { # group, naps
   done
 }
 hz_stop() { # naps
-  cd "$hz_d" && [ ! -e rc ] && hz_alive || return 1
+  hz_into && ! hz_code && hz_alive || return 1
   kill -TERM "-$hz_pid" 2>/dev/null
   if hz_emptied "$hz_pid" "$1"; then return 1; fi
   kill -KILL "-$hz_pid" 2>/dev/null
   if ! hz_emptied "$hz_pid" 30; then echo "unknown $hz_left does not end, not even by KILL"; return 0; fi
   # The leader died with its group and could not write the code; it is known all the same.
-  if [ ! -e rc ]; then
-    (umask 077 && hz_line "rc 137" >rc.k && ln rc.k rc; rm -f rc.k) 2>/dev/null
-    hz_sync rc .
+  if ! hz_code; then
+    hz_line "rc 137 137 ." 1<>"$hz_f.rc"
+    hz_sync "$hz_f.rc" .
   fi
   return 1
 }
@@ -497,7 +522,7 @@ hz_output() { # seq run hash
   hz_begin "$1"
   hz_begin "$1" >&2
   if hz_find "$2" "$3"; then
-    (cd "$hz_d" && { if [ -e out ]; then hz_kept out; fi; if [ -e err ]; then hz_kept err >&2; fi; })
+    (hz_into && { if [ -e "$hz_f.out" ]; then hz_kept "$hz_f.out"; fi; if [ -e "$hz_f.err" ]; then hz_kept "$hz_f.err" >&2; fi; })
   fi
   hz_end "$1" 0 >&2
   hz_end "$1" 0

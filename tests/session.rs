@@ -7,6 +7,7 @@ use hawiz::plan::How;
 use hawiz::reach::{Locked, Progress, Reach, Started, Truth};
 use hawiz::session::Fleet;
 use rustix::process::{Signal, kill_process};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use world::*;
 
@@ -299,21 +300,19 @@ fn another_process_with_the_leaders_pid_is_not_the_leader() {
         let (mut fleet, hello) = w.locked();
         let c = claim(&hello.boot, "gone", 1);
         assert_eq!(run(&mut fleet, &c, &sent("true")).end, Progress::Done(0));
-        let dir = claim_dir(w);
-        for (rc, go) in [("rc", "go"), ("rc.t", "go.t")] {
-            let _ = (std::fs::remove_file(dir.join(rc)), std::fs::copy(dir.join(go), dir.join("kept")));
-        }
-        let kept = std::fs::read_to_string(dir.join("go")).expect("it began");
+        let (rc, who) = (only_claim(w).with_extension("rc"), only_claim(w).with_extension("who"));
+        std::fs::write(rc, format!("{:111}\n", "")).expect("ours");
+        let kept = std::fs::read_to_string(&who).expect("it began");
         let words: Vec<&str> = kept.split_whitespace().collect();
         let me = std::process::id();
-        std::fs::write(dir.join("go"), format!("leader {} {} {me} 1\n", words[1], words[2])).expect("ours");
+        std::fs::write(&who, format!("leader {} {} {me} 1\n", words[1], words[2])).expect("ours");
         let gone = Truth::Unknown("its process is gone and left no code".into());
         assert_eq!(fleet.truth("n", &c), Ok(gone.clone()), "{}", w.shell);
         assert_eq!(fleet.cancel("n", &c, Duration::ZERO), Ok(gone), "{}: and it is not signalled", w.shell);
-        std::fs::write(dir.join("go"), format!("leader another-boot {} {me} 1\n", words[2])).expect("ours");
+        std::fs::write(&who, format!("leader another-boot {} {me} 1\n", words[2])).expect("ours");
         let reboot = Truth::Unknown("the node was rebooted while it ran".into());
         assert_eq!(fleet.truth("n", &c), Ok(reboot), "{}", w.shell);
-        std::fs::write(dir.join("go"), format!("leader {} 1 {me} 1\n", words[1])).expect("ours");
+        std::fs::write(&who, format!("leader {} 1 {me} 1\n", words[1])).expect("ours");
         let other = Truth::Unknown("it was started in another container of this machine".into());
         assert_eq!(fleet.truth("n", &c), Ok(other), "{}", w.shell);
     });
@@ -333,6 +332,13 @@ fn never_is_not_said_without_the_marker_or_after_a_reboot() {
         assert_eq!(fleet.truth("n", &claim(&hello.boot, "lost", 1)), Ok(Truth::Never), "{}", w.shell);
         let refused = fleet.start("n", &claim(&hello.boot, "lost", 1), &sent("true"));
         assert!(matches!(refused, Started::Lost(_)), "{} {refused:?}", w.shell);
+        // A claim that seems not to have begun: what was made last may have gone with the power.
+        assert_eq!(run(&mut fleet, &claim(&hello.boot, "begun", 1), &sent("true")).end, Progress::Done(0));
+        let rc = w.snapshot().into_iter().find(|p| p.extension().is_some_and(|e| e == "rc")).expect("it ended");
+        std::fs::remove_file(rc.with_extension("go")).expect("ours");
+        std::fs::remove_file(rc).expect("ours");
+        let reboot = Truth::Unknown("the node was rebooted since it was to start".into());
+        assert_eq!(fleet.truth("n", &claim("another-boot", "begun", 1)), Ok(reboot), "{}", w.shell);
     });
 }
 
@@ -438,13 +444,59 @@ fn kept_output_is_capped_and_the_gap_named() {
         assert!(out.0.starts_with(b"first\n") && out.0.ends_with(b"last\n"), "{} {}", w.shell, out.0.len());
         assert!(out.0.len() < 66_000 && out.lossy().contains("about 234475 bytes were left out here"), "{}", w.shell);
         assert_eq!(err.lossy(), "small\n", "{}", w.shell);
-        let rest: u64 = std::fs::read_dir(claim_dir(w))
+        let rest: u64 = std::fs::read_dir(only_claim(w).parent().expect("a generation"))
             .expect("kept")
             .flatten()
             .filter_map(|f| f.metadata().ok())
             .map(|m| m.len())
             .sum();
         assert!(rest < 70_000, "{} keeps {rest}", w.shell);
+    });
+}
+
+#[test]
+fn the_cap_holds_when_nobody_listens_any_more() {
+    each(|w| {
+        let (fleet, hello) = w.locked();
+        drop(fleet);
+        let mut fleet = w.fleet().cap(65536);
+        assert_eq!(fleet.lock("n", "r", "m", "me"), Ok(Locked::Ours));
+        let (c, talk, end) = (claim(&hello.boot, "much", 1), w.dir.join("talk"), w.dir.join("end"));
+        let wait = |file: &Path| format!("while [ ! -e {} ]; do sleep 0.05; done", file.display());
+        let text = format!("{}; echo first; head -c 300000 /dev/zero; {}; echo last", wait(&talk), wait(&end));
+        let shell = shell_pid(&mut fleet);
+        assert_eq!(fleet.start("n", &c, &sent(text)), Started::Running);
+        rustix::process::kill_process_group(shell, Signal::KILL).expect("it is ours");
+        drop(fleet);
+        std::fs::write(&talk, "").expect("the world's own folder");
+        let gap = only_claim(w).with_extension("out.gap");
+        until("the cut", || gap.exists().then_some(()));
+        std::fs::write(&end, "").expect("the world's own folder");
+        let mut fleet = w.fleet();
+        let ended = follow(&mut fleet, &c);
+        assert_eq!(ended.end, Progress::Done(0), "{}", w.shell);
+        assert!(ended.out.starts_with(b"first\n") && ended.out.ends_with(b"last\n"), "{}", w.shell);
+        assert!(ended.out.len() < 66_000, "{} {}", w.shell, ended.out.len());
+    });
+}
+
+#[test]
+fn half_a_code_is_no_code() {
+    each(|w| {
+        let (mut fleet, hello) = w.locked();
+        let c = claim(&hello.boot, "code", 1);
+        assert_eq!(run(&mut fleet, &c, &sent("exit 143")).end, Progress::Done(143));
+        let rc = only_claim(w).with_extension("rc");
+        let whole = std::fs::read_to_string(&rc).expect("it ended");
+        let line = whole.lines().next().expect("a line");
+        assert_eq!(line, "rc 143 143 .", "{}", w.shell);
+        for n in 0..line.len() {
+            std::fs::write(&rc, format!("{:111}\n", &line[..n])).expect("ours");
+            let gone = Truth::Unknown("its process is gone and left no code".into());
+            assert_eq!(fleet.truth("n", &c), Ok(gone), "{} {n}", w.shell);
+        }
+        std::fs::write(&rc, whole).expect("ours");
+        assert_eq!(fleet.truth("n", &c), Ok(Truth::Done(143)), "{}", w.shell);
     });
 }
 

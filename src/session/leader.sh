@@ -1,23 +1,31 @@
 # The leader of a recorded step: its own session, so that it outlives the link. Written behind hz_lib into the lock's
 # generation when the lock is taken, so that `ps` shows a short line.
-# Arguments: claim directory, boot id, pid namespace, the login's umask, output cap. Events go to standard output:
-# c PID = claimed and starting, r REASON = refused.
-hz_d=$1 hz_b=$2 hz_n=$3 hz_u=$4 hz_cap=$5
-IFS= read -r hz_i || { echo "r the session ended before the step was whole"; exit 70; }
+# Arguments: claim, boot id, pid namespace, the login's umask, output cap, how long a nap is, - when there is nothing to read.
+# Events go to standard output: c PID = claimed and starting, r REASON = refused, t = a sign of life. Its end is the end.
+hz_d=$1 hz_b=$2 hz_n=$3 hz_u=$4 hz_cap=$5 hz_nap=$6 hz_i=$7
+[ "$hz_i" = - ] || IFS= read -r hz_i || { echo "r the session ended before the step was whole"; exit 70; }
 exec </dev/null
-# go is linked by its absolute path: after the lock was taken over, that path is gone. All the rest is relative, because the
+# go is made by its absolute path: after the lock was taken over, that path is gone. All the rest is relative, because the
 # record of a step that runs moves with the lock's generation.
-cd "$hz_d" 2>/dev/null || { echo "r the lock was taken over"; exit 70; }
+hz_f=${hz_d##*/}
+cd "${hz_d%/*}" 2>/dev/null || { echo "r the lock was taken over"; exit 70; }
 read -r hz_x </proc/$$/stat
 set -- ${hz_x##*) }
-hz_line "leader $hz_b $hz_n $$ ${20}" 1<>go.t || { echo "r its record could not be written"; exit 70; }
-if ! ln go.t "$hz_d/go" 2>>err; then
-  read -r hz_x <err
-  if [ -e go ]; then echo "r it was revoked before it began"; else echo "r the lock was taken over (${hz_x##*: })"; fi
+hz_line "leader $hz_b $hz_n $$ ${20}" 1<>"$hz_f.who" || { echo "r its record could not be written"; exit 70; }
+hz_go() {
+  :
+}
+set -C
+if ! { hz_go >"$hz_d.go"; } 2>>"$hz_f.err"; then
+  read -r hz_x <"$hz_f.err"
+  if [ -e "$hz_f.go" ]; then echo "r it was revoked before it began"; else echo "r the lock was taken over (${hz_x##*: })"; fi
   exit 70
 fi
+set +C
+# The session may be gone already; the step has begun all the same.
+trap '' PIPE
 echo "c $$"
-exec >/dev/null 2>&1
+exec 3>&1 >/dev/null 2>&1
 # Caught, not ignored: the step gets its defaults back, the leader lives on to write the code.
 trap : TERM INT HUP QUIT
 hz_half=$((hz_cap / 8192 * 4096))
@@ -33,27 +41,46 @@ hz_cut() {
   mv "$1.tail.t" "$1.tail"
 }
 hz_watch() {
-  set -- $(wc -c out err)
-  [ "$1" -le "$hz_cap" ] || (umask 077; hz_cut out)
-  [ "$3" -le "$hz_cap" ] || (umask 077; hz_cut err)
+  set -- $(wc -c "$hz_f.out" "$hz_f.err")
+  [ "$1" -le "$hz_cap" ] || (umask 077; hz_cut "$hz_f.out")
+  [ "$3" -le "$hz_cap" ] || (umask 077; hz_cut "$hz_f.err")
 }
-# Ended by KILL: a TERM may come before a trap is set. It ends by itself when the leader was killed, with a code or without.
-while [ ! -e rc ] && kill -0 $$ 2>/dev/null && (cd / && exec sleep 2); do hz_watch; done &
+# Gives signs of life, and every two seconds looks at how much was said. Ended by KILL: a TERM may come before a trap is set.
+# It ends by itself when the leader was killed, with a code or without.
+hz_tick() {
+  trap : TERM INT HUP QUIT
+  hz_k=0
+  while sleep "$hz_nap" 3>&- || [ $? -gt 128 ]; do
+    hz_x=
+    read -r hz_x hz_y <"$hz_f.rc"
+    [ -z "$hz_x" ] && kill -0 $$ || break
+    # Nobody listens any more.
+    echo t >&3 || hz_nap=2
+    hz_k=$((hz_k + 1))
+    case $hz_nap.$hz_k in
+    0.1.20 | 1.2 | 2.*)
+      hz_k=0
+      (exec 3>&-; hz_watch)
+      ;;
+    esac
+  done
+}
+hz_tick &
 hz_w=$!
 hz_run() {
+  trap - PIPE
   cd /
   umask "$hz_u"
   unset hz_x hz_i
-  exec sh -eu -c '. "$1"; shift; hawiz_text' sh "$hz_d/script"
+  exec sh -eu -c '. "$1"; shift; hawiz_text' sh "$hz_d"
 }
 case $hz_i in
--) (hz_run) >>out 2>>err ;;
-*) hz_put "${hz_i#+}" | (hz_run) >>out 2>>err ;;
+-) (hz_run) >>"$hz_f.out" 2>>"$hz_f.err" 3>&- ;;
+*) hz_put "${hz_i#+}" 3>&- | (hz_run) >>"$hz_f.out" 2>>"$hz_f.err" 3>&- ;;
 esac
 hz_c=$?
 kill -KILL $hz_w
-if [ -s out ] || [ -s err ]; then hz_watch; fi
-# The code is written where its room is, then linked: made once, never changed.
-hz_line "rc $hz_c" 1<>rc.t
-ln rc.t rc
-sync rc.t . || sync
+if [ -s "$hz_f.out" ] || [ -s "$hz_f.err" ]; then hz_watch; fi
+# The code is written where its room is, once: by the leader, or by who has killed it.
+hz_line "rc $hz_c $hz_c ." 1<>"$hz_f.rc"
+sync "$hz_f.rc" . || sync

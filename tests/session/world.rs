@@ -150,11 +150,10 @@ pub fn until<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
     }
     panic!("waited too long for {what}");
 }
-/// The directory of the only claim in a state directory.
-pub fn claim_dir(world: &World) -> PathBuf {
-    let is_go = |p: &PathBuf| p.file_name().is_some_and(|n| n == "go");
-    let go = world.snapshot().into_iter().find(is_go).expect("a claim that began");
-    go.parent().expect("go is in a claim").to_path_buf()
+/// The only claim that began in a state directory: its script, beside which all the rest of it is.
+pub fn only_claim(world: &World) -> PathBuf {
+    let go = world.snapshot().into_iter().find(|p| p.extension().is_some_and(|e| e == "go"));
+    go.expect("a claim that began").with_extension("")
 }
 /// Who is in a process group and has not ended.
 pub fn processes(group: i32) -> Vec<String> {
