@@ -66,7 +66,7 @@ impl Library {
     }
 
     /// Those a text with these words calls, and those they need, in order of definition.
-    pub fn called(&self, words: &BTreeSet<String>) -> Vec<&Function> {
+    pub fn called(&self, words: &[&str]) -> Vec<&Function> {
         let all: BTreeSet<usize> =
             called(&self.by_name, words).iter().flat_map(|i| &self.functions[*i].with).copied().collect();
         all.into_iter().map(|i| &self.functions[i]).collect()
@@ -78,8 +78,8 @@ impl Library {
     }
 }
 
-fn called(by_name: &BTreeMap<&'static str, usize>, words: &BTreeSet<String>) -> BTreeSet<usize> {
-    words.iter().filter_map(|w| by_name.get(w.as_str()).copied()).collect()
+fn called(by_name: &BTreeMap<&'static str, usize>, words: &[&str]) -> BTreeSet<usize> {
+    words.iter().filter_map(|w| by_name.get(w).copied()).collect()
 }
 
 /// A file of functions: `name() {` and `}` stand alone on their lines.
@@ -112,10 +112,10 @@ mod tests {
     fn variables_of_functions_begin_with_an_underscore() {
         for f in Library::read().functions {
             let scan = names::scan(f.body);
-            let wrong = |n: &&String| !n.starts_with(|c: char| c == '_' || c.is_ascii_digit());
+            let wrong = |n: &&&str| !n.starts_with(|c: char| c == '_' || c.is_ascii_digit());
             assert_eq!(scan.used.iter().find(wrong), None, "{} uses it", f.name);
             // What looks like one: words of systemd's in a pattern, and one of awk's.
-            let wrong = |n: &&String| n.starts_with(|c: char| c.is_ascii_lowercase()) && *n != "old";
+            let wrong = |n: &&&str| n.starts_with(|c: char| c.is_ascii_lowercase()) && **n != "old";
             assert_eq!(scan.assigned.iter().find(wrong), None, "{} assigns it", f.name);
         }
     }

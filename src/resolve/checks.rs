@@ -2,15 +2,40 @@
 //!
 //! Why it exists: each step may be right and the plan still wrong. Invariant: nothing here changes the plan.
 
+use super::steps::Script;
 use super::{Resolver, syntax};
 use crate::plan;
 use crate::problem::Problem;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
 
-/// Scripts on their way through `sh -n`.
+/// How many scripts are worth an `sh -n`: many are checked while the plan is still being made.
+const ENOUGH: usize = 2000;
+
+/// Scripts on their way through `sh -n`, in a thread of their own.
 pub(super) struct Checking {
-    spans: Vec<std::ops::Range<usize>>,
-    said: std::thread::JoinHandle<Vec<Option<String>>>,
+    scripts: Sender<Vec<Script>>,
+    said: JoinHandle<Vec<(Range<usize>, String)>>,
+}
+
+impl Checking {
+    fn new() -> Checking {
+        let (scripts, met) = std::sync::mpsc::channel::<Vec<Script>>();
+        let said = std::thread::spawn(move || {
+            let mut seen: HashSet<String> = HashSet::new();
+            let mut said = Vec::new();
+            for mut some in met {
+                some.retain(|(text, ..)| seen.insert(text.clone()));
+                let texts: Vec<(&str, bool)> = some.iter().map(|(text, _, closed)| (text.as_str(), *closed)).collect();
+                let all = syntax::check(&texts).into_iter().zip(&some);
+                said.extend(all.filter_map(|(said, (_, span, _))| Some((span.clone(), said?))));
+            }
+            said
+        });
+        Checking { scripts, said }
+    }
 }
 
 impl Resolver<'_> {
@@ -26,7 +51,7 @@ impl Resolver<'_> {
             p.hint = Some("give the stage that `use`s it an `id`".into());
             p.file = playbook;
         }
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         for s in stages.iter().flat_map(|s| &s.steps) {
             if !seen.insert(&s.instance) {
                 let playbook = self.files.playbook;
@@ -37,25 +62,26 @@ impl Resolver<'_> {
         }
     }
 
-    /// Sends every script through `sh -n`, each text once, while the plan is made.
-    pub(super) fn syntax(&mut self) -> Checking {
-        let mut seen = std::collections::HashSet::new();
-        let mut scripts = std::mem::take(&mut self.scripts);
-        scripts.retain(|(text, ..)| seen.insert(text.clone()));
-        let spans = scripts.iter().map(|(_, span, _)| span.clone()).collect();
-        let said = std::thread::spawn(move || {
-            let texts: Vec<(&str, bool)> = scripts.iter().map(|(text, _, closed)| (text.as_str(), *closed)).collect();
-            syntax::check(&texts)
-        });
-        Checking { spans, said }
+    /// A script was met: each text goes through `sh -n` once, while the plan is made.
+    pub(super) fn met(&mut self, scripts: Vec<Script>) {
+        self.scripts.extend(scripts);
+        if self.scripts.len() >= ENOUGH {
+            self.syntax();
+        }
     }
 
-    pub(super) fn checked(&mut self, checking: Checking) {
-        let said = checking.said.join().expect("the check of the scripts does not panic");
-        for (span, said) in checking.spans.iter().zip(said) {
-            if let Some(said) = said {
-                self.problem(span, format!("this script is not shell: {said}"));
-            }
+    /// Sends the scripts met so far through `sh -n`.
+    pub(super) fn syntax(&mut self) {
+        let scripts = std::mem::take(&mut self.scripts);
+        let checking = self.checking.get_or_insert_with(Checking::new);
+        checking.scripts.send(scripts).expect("the check of the scripts does not panic");
+    }
+
+    pub(super) fn checked(&mut self) {
+        let Some(Checking { scripts, said }) = self.checking.take() else { return };
+        drop(scripts);
+        for (span, said) in said.join().expect("the check of the scripts does not panic") {
+            self.problem(&span, format!("this script is not shell: {said}"));
         }
     }
 

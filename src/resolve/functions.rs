@@ -5,7 +5,7 @@
 //!
 //! Invariant: no playbook's function has the name of one of the catalogue's, so a name means one function.
 
-use super::names::{self, Scan};
+use super::names;
 use crate::catalog::Library;
 use crate::playbook::Playbook;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub struct Own {
     pub name: String,
-    pub scan: Scan,
+    /// Names it uses, and those it assigns.
+    pub used: Vec<String>,
+    pub assigned: Vec<String>,
     /// Itself and all it needs, by index.
     with: BTreeSet<usize>,
 }
@@ -28,13 +30,18 @@ pub struct Functions {
 
 impl Functions {
     pub fn new(playbook: &Playbook) -> Functions {
-        let mut own: Vec<Own> = playbook
-            .functions
-            .iter()
-            .map(|(name, body)| Own { name: name.value.clone(), scan: names::scan(body), with: BTreeSet::new() })
+        let scans: Vec<names::Scan> = playbook.functions.iter().map(|(_, body)| names::scan(body)).collect();
+        let owned = |all: &[&str]| all.iter().map(|n| n.to_string()).collect();
+        let mut own: Vec<Own> = std::iter::zip(&playbook.functions, &scans)
+            .map(|((name, _), scan)| Own {
+                name: name.value.clone(),
+                used: owned(&scan.used),
+                assigned: owned(&scan.assigned),
+                with: BTreeSet::new(),
+            })
             .collect();
         let by_name: BTreeMap<String, usize> = own.iter().enumerate().map(|(i, f)| (f.name.clone(), i)).collect();
-        let calls: Vec<BTreeSet<usize>> = own.iter().map(|f| called(&by_name, &f.scan.words)).collect();
+        let calls: Vec<BTreeSet<usize>> = scans.iter().map(|s| called(&by_name, &s.words)).collect();
         for (i, f) in own.iter_mut().enumerate() {
             let mut todo = vec![i];
             while let Some(next) = todo.pop() {
@@ -47,13 +54,13 @@ impl Functions {
     }
 
     /// The playbook's functions that a script with these words calls, and those they need, in order of definition.
-    pub fn own(&self, words: &BTreeSet<String>) -> Vec<&Own> {
+    pub fn own(&self, words: &[&str]) -> Vec<&Own> {
         let all: BTreeSet<usize> =
             called(&self.by_name, words).iter().flat_map(|i| &self.own[*i].with).copied().collect();
         all.into_iter().map(|i| &self.own[i]).collect()
     }
 }
 
-fn called(by_name: &BTreeMap<String, usize>, words: &BTreeSet<String>) -> BTreeSet<usize> {
-    words.iter().filter_map(|w| by_name.get(w.as_str()).copied()).collect()
+fn called(by_name: &BTreeMap<String, usize>, words: &[&str]) -> BTreeSet<usize> {
+    words.iter().filter_map(|w| by_name.get(*w).copied()).collect()
 }

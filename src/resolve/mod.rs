@@ -52,8 +52,17 @@ pub fn digest(bytes: &[u8]) -> String {
 /// Makes the plan, or adds to `problems` why it cannot be made.
 pub fn resolve(pb: &Playbook, site: &Site, req: &Request, files: Files, problems: &mut Problems) -> Option<Plan> {
     let before = problems.list.len();
-    let mut r =
-        Resolver { pb, site, req, files, problems, world: World::default(), scripts: Vec::new(), out: Out::default() };
+    let mut r = Resolver {
+        pb,
+        site,
+        req,
+        files,
+        problems,
+        world: World::default(),
+        scripts: Vec::new(),
+        checking: None,
+        out: Out::default(),
+    };
     let plan = r.plan();
     if r.problems.list.len() > before { None } else { plan }
 }
@@ -74,8 +83,9 @@ struct Resolver<'a> {
     files: Files,
     problems: &'a mut Problems,
     world: World,
-    /// Scripts met: text, its place; checked together at the end.
+    /// Scripts met and not yet sent to be checked.
     scripts: Vec<steps::Script>,
+    checking: Option<checks::Checking>,
     out: Out,
 }
 
@@ -186,7 +196,7 @@ impl Resolver<'_> {
             }
         }
         self.unique(&stages);
-        let checking = self.syntax();
+        self.syntax();
         let activates =
             exclusive && (procedure == "activate" || stages.iter().flat_map(|s| &s.steps).any(|s| s.exclusive));
         self.own_addresses();
@@ -217,7 +227,7 @@ impl Resolver<'_> {
         };
         plan.functions = self.functions_of(&plan);
         plan.digest = plan_digest(&plan);
-        self.checked(checking);
+        self.checked();
         Some(plan)
     }
 

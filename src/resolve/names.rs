@@ -3,17 +3,15 @@
 //! Why it exists: an unset `$name` under `set -u` exits 2 in dash, which a look would read as *false*. So every name is
 //! checked when planning. Invariant: text in single quotes (awk's `$1`) and comments never counts as use.
 
-use std::collections::BTreeSet;
-
 /// What stands in a shell text.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Scan {
+pub struct Scan<'t> {
     /// `$name`, `${name…}`, in order of first use.
-    pub used: Vec<String>,
-    /// `name=`, `for name`, `read name`, `local name`, `${name:=…}`.
-    pub assigned: BTreeSet<String>,
-    /// Bare words, where a function could be called.
-    pub words: BTreeSet<String>,
+    pub used: Vec<&'t str>,
+    /// `name=`, `for name`, `read name`, `local name`, `${name:=…}`, as often as they stand there.
+    pub assigned: Vec<&'t str>,
+    /// Bare words, where a function could be called, as often as they stand there.
+    pub words: Vec<&'t str>,
     /// Quotes and parentheses close, and there is no here-document: such texts may be syntax-checked together.
     pub closed: bool,
 }
@@ -25,7 +23,7 @@ enum Room {
 }
 
 /// Reads a shell text.
-pub fn scan(text: &str) -> Scan {
+pub fn scan(text: &str) -> Scan<'_> {
     let b = text.as_bytes();
     let mut found = Scan { closed: true, ..Scan::default() };
     let mut rooms = vec![Room::Code { cases: 0 }];
@@ -53,9 +51,9 @@ pub fn scan(text: &str) -> Scan {
                     let start = if b.get(i + 2) == Some(&b'#') { i + 3 } else { i + 2 };
                     let end = name_end(start);
                     if end > start && is_name_start(b[start]) {
-                        let name = text[start..end].to_string();
+                        let name = &text[start..end];
                         if text[end..].starts_with(":=") || text[end..].starts_with('=') {
-                            found.assigned.insert(name.clone());
+                            found.assigned.push(name);
                         }
                         note(&mut found.used, name);
                         i = end - 1;
@@ -65,7 +63,7 @@ pub fn scan(text: &str) -> Scan {
                 }
                 c if is_name_start(c) => {
                     let end = name_end(i + 1);
-                    note(&mut found.used, text[i + 1..end].to_string());
+                    note(&mut found.used, &text[i + 1..end]);
                     i = end - 1;
                 }
                 _ => i += 1,
@@ -110,10 +108,10 @@ pub fn scan(text: &str) -> Scan {
                     // The rest of a word: of a path, a value, a redirection.
                 } else if b.get(end) == Some(&b'=') && name {
                     if head || assigning {
-                        found.assigned.insert(word.to_string());
+                        found.assigned.push(word);
                     }
                 } else if assigning && name && !matches!(word, "in" | "do") {
-                    found.assigned.insert(word.to_string());
+                    found.assigned.push(word);
                 } else {
                     assigning = (assigning && word.starts_with('-'))
                         || matches!(word, "for" | "read" | "local" | "export" | "readonly" | "getopts");
@@ -126,7 +124,7 @@ pub fn scan(text: &str) -> Scan {
                         _ => {}
                     }
                 }
-                found.words.insert(word.to_string());
+                found.words.push(word);
                 i = end;
                 continue;
             }
@@ -138,7 +136,7 @@ pub fn scan(text: &str) -> Scan {
     found
 }
 
-fn note(used: &mut Vec<String>, name: String) {
+fn note<'t>(used: &mut Vec<&'t str>, name: &'t str) {
     if !used.contains(&name) {
         used.push(name);
     }
@@ -164,7 +162,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn used(text: &str) -> Vec<String> {
+    fn used(text: &str) -> Vec<&str> {
         scan(text).used
     }
 
@@ -181,11 +179,9 @@ mod tests {
     #[test]
     fn assigned_names_are_known() {
         let s = scan("for p in a b; do read -r x y <f; z=1; local w; : \"${q:=2}\"; done");
-        let all: Vec<_> = s.assigned.iter().map(String::as_str).collect();
-        assert_eq!(all, ["p", "q", "w", "x", "y", "z"]);
+        assert_eq!(s.assigned, ["p", "x", "y", "z", "w", "q"]);
         let s = scan("a=1 b=$(c=2; ps -o comm=) awk -v vip=3; if d=4; then export e=5; fi");
-        let all: Vec<_> = s.assigned.iter().map(String::as_str).collect();
-        assert_eq!(all, ["a", "b", "c", "d", "e"]);
+        assert_eq!(s.assigned, ["a", "b", "c", "d", "e"]);
     }
 
     #[test]

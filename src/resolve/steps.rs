@@ -35,31 +35,30 @@ pub(super) fn place(on: &On) -> Place {
 fn script(text: &str, span: &Range<usize>, scope: &Scope, pb: &Playbook) -> Made<Command> {
     let mine = names::scan(text);
     let functions = scope.world.functions.own(&mine.words);
-    let scans: Vec<&names::Scan> = std::iter::once(&mine).chain(functions.iter().map(|f| &f.scan)).collect();
-    let functions = functions.iter().map(|f| f.name.clone()).collect();
-    let mut command = Command { functions, ..Command::new(text.trim_matches('\n')) };
-    for name in scans.iter().flat_map(|s| &s.used) {
-        if command.binds.iter().any(|(n, _)| n == name) || command.wants.iter().any(|w| w.var == *name) {
+    let mut command = Command {
+        functions: functions.iter().map(|f| f.name.clone()).collect(),
+        ..Command::new(text.trim_matches('\n'))
+    };
+    for name in mine.used.iter().copied().chain(functions.iter().flat_map(|f| &f.used).map(String::as_str)) {
+        if command.binds.iter().any(|(n, _)| n == name) || command.wants.iter().any(|w| w.var == name) {
             continue;
         }
-        let assigned = scans.iter().any(|s| s.assigned.contains(name));
+        let assigned = mine.assigned.contains(&name) || functions.iter().any(|f| f.assigned.iter().any(|n| n == name));
         match scope.dollar(name).map_err(Problem::new)? {
             // `awk -v vip=…` looks like an assignment too: what is known when planning is always handed over.
             Some(Bound::Runtime { .. }) if assigned => {}
-            Some(Bound::Value(v)) => command.binds.push((name.clone(), v)),
-            Some(Bound::Node(n)) => command.binds.push((name.clone(), n.into())),
+            Some(Bound::Value(v)) => command.binds.push((name.into(), v)),
+            Some(Bound::Node(n)) => command.binds.push((name.into(), n.into())),
             Some(Bound::List(items)) => {
                 let with: &[u8] = if name == "all" || name == "peers" { b" " } else { b"\n" };
-                command.binds.push((name.clone(), super::scope::join(&items, with)));
+                command.binds.push((name.into(), super::scope::join(&items, with)));
             }
-            Some(Bound::Runtime { key, from }) => command.wants.push(Want { var: name.clone(), key, from }),
+            Some(Bound::Runtime { key, from }) => command.wants.push(Want { var: name.into(), key, from }),
             Some(Bound::Secret(s)) => {
                 return Err(Problem::new(format!("`{s}` is a secret: it may only be given to a step's `stdin`"))
                     .hint(format!("write `stdin = \"{{{s}}}\\n\"` and let the script read it")));
             }
-            None if assigned
-                || names::GIVEN.contains(&name.as_str())
-                || pb.env.iter().any(|(n, _)| n.value == *name) => {}
+            None if assigned || names::GIVEN.contains(&name) || pb.env.iter().any(|(n, _)| n.value == name) => {}
             None if name == BEFORE => {
                 command.wants.push(Want { var: BEFORE.into(), key: BEFORE.into(), from: String::new() })
             }
@@ -75,10 +74,11 @@ fn script(text: &str, span: &Range<usize>, scope: &Scope, pb: &Playbook) -> Made
 
 /// A text of the catalogue, with the functions it calls and those of the values that stand in it.
 fn catalogue_command(text: Value, wants: &[Want], scope: &Scope) -> Command {
-    let seen = names::scan(&text.lossy());
+    let lossy = text.lossy();
+    let seen = names::scan(&lossy);
     let functions = scope.world.functions.library.called(&seen.words).iter().map(|f| f.name.to_string()).collect();
-    let mut wants: Vec<Want> = wants.iter().filter(|w| seen.used.contains(&w.var)).cloned().collect();
-    if seen.used.iter().any(|n| n == BEFORE) {
+    let mut wants: Vec<Want> = wants.iter().filter(|w| seen.used.contains(&w.var.as_str())).cloned().collect();
+    if seen.used.contains(&BEFORE) {
         wants.push(Want { var: BEFORE.into(), key: BEFORE.into(), from: String::new() });
     }
     Command { functions, wants, ..Command::new(text) }
@@ -124,7 +124,7 @@ impl Resolver<'_> {
     pub(super) fn took<T>(&mut self, made: Made<T>, span: &Range<usize>) -> Option<T> {
         match made {
             Ok((thing, scripts)) => {
-                self.scripts.extend(scripts);
+                self.met(scripts);
                 Some(thing)
             }
             Err(mut problem) => {
@@ -388,9 +388,9 @@ impl Resolver<'_> {
             let run = self.took(made, &action.span)?;
             // A script that mounts, links or copies does it to the paths it is given: hawiz's own records may not lie there.
             const MOVERS: [&str; 9] = ["mount", "umount", "ln", "cp", "mv", "rsync", "tar", "cpio", "pivot_root"];
-            if MOVERS.iter().any(|m| names::scan(text).words.contains(*m)) {
-                let paths = run.binds.iter().map(|(_, v)| v.clone()).filter(|v| v.0.starts_with(b"/") && v.0.len() > 1);
-                self.out.paths.extend(paths);
+            let paths = || run.binds.iter().map(|(_, v)| v).filter(|v| v.0.starts_with(b"/") && v.0.len() > 1);
+            if paths().next().is_some() && names::scan(text).words.iter().any(|w| MOVERS.contains(w)) {
+                self.out.paths.extend(paths().cloned());
             }
             let undo = undo.unwrap_or_else(|| Undo::None("nothing was said".into()));
             return Some((

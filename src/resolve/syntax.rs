@@ -11,22 +11,32 @@ use std::process::{Command, Stdio};
 pub fn check(texts: &[(&str, bool)]) -> Vec<Option<String>> {
     let mut said = vec![None; texts.len()];
     let together: Vec<usize> = (0..texts.len()).filter(|i| texts[*i].1).collect();
-    let mut alone: Vec<usize> = (0..texts.len()).filter(|i| !texts[*i].1).collect();
-    for chunk in together.chunks(1000) {
-        let mut all = String::new();
-        for i in chunk {
-            all.push_str("_() {\n:\n");
-            all.push_str(texts[*i].0);
-            all.push_str("\n}\n");
-        }
-        if chunk.len() == 1 || parse(&all).is_some() {
-            alone.extend(chunk);
-        }
-    }
-    for i in alone {
+    narrow(texts, &together, &mut said);
+    for i in (0..texts.len()).filter(|i| !texts[*i].1) {
         said[i] = parse(texts[i].0);
     }
     said
+}
+
+/// All of them together; when that fails, each half, down to the text that is broken.
+fn narrow(texts: &[(&str, bool)], some: &[usize], said: &mut [Option<String>]) {
+    match some {
+        [] => {}
+        [one] => said[*one] = parse(texts[*one].0),
+        _ => {
+            let mut all = String::new();
+            for i in some {
+                all.push_str("_() {\n:\n");
+                all.push_str(texts[*i].0);
+                all.push_str("\n}\n");
+            }
+            if parse(&all).is_some() {
+                let (left, right) = some.split_at(some.len() / 2);
+                narrow(texts, left, said);
+                narrow(texts, right, said);
+            }
+        }
+    }
 }
 
 /// What `sh -n` complains of, in its own words without its name; a machine without `sh` complains of nothing.

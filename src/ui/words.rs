@@ -140,7 +140,11 @@ pub(super) fn notes(step: &Step) -> String {
 
 /// The text with its plan-time values at the head, for the eye: without the indent that a script has in its playbook.
 pub(super) fn source(command: &Command) -> String {
-    let bare = Command { text: dedent(&command.text.lossy()).into(), ..command.clone() };
+    let text = dedent(&command.text.lossy());
+    if command.binds.is_empty() {
+        return text;
+    }
+    let bare = Command { text: text.into(), ..command.clone() };
     String::from_utf8_lossy(&bare.source()).into_owned()
 }
 

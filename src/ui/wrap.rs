@@ -58,6 +58,10 @@ fn break_line(line: &str, spots: &[Spot], code: usize, width: usize, out: &mut V
 /// quotes keep theirs, for it is part of a value.
 pub fn dedent(text: &str) -> String {
     let text = text.trim_matches('\n').trim_end();
+    if !text.contains(['\n', '<']) {
+        // One line, and no here-document.
+        return text.trim_start_matches(' ').to_string();
+    }
     let read = Reader::read(text);
     let mut start = 0;
     let lines: Vec<(&str, bool)> = text
