@@ -375,6 +375,10 @@ impl Plan {
     pub fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|n| n.name == name)
     }
+    /// Whether a program there can be given the operator's terminal. Behind `via` there is only a shell's stdin.
+    pub fn lends(&self, node: &str) -> bool {
+        node == "here" || self.node(node).is_some_and(|n| !matches!(n.how, How::Via(_)))
+    }
     /// All steps that an engine may take, in order.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.stages.iter().flat_map(|s| &s.steps)

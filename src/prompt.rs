@@ -6,6 +6,7 @@
 
 pub mod answers;
 pub mod keys;
+pub mod lend;
 pub mod terminal;
 
 use crate::plan::Gate;
@@ -42,6 +43,8 @@ pub enum Question {
     Attest { node: String, lines: Vec<String> },
     /// Is this host who it says it is? Only a typed `yes` is one.
     Trust { lines: Vec<String> },
+    /// Lend the terminal to the program whose script lies ready at `file` on that node, until it ends.
+    Terminal { step: String, node: String, file: String },
     /// The outcome of a step is unknown: did it happen?
     Unknown { step: String, lines: Vec<String> },
     /// Undo these, in this order? `steps` are instances.
@@ -65,10 +68,22 @@ pub enum Answer {
     /// What was typed: the word of a typed gate, the node's name of an attestation (the asker compares once more),
     /// a captured value, a secret, an input.
     Text(Value),
+    /// A program had the terminal.
+    Ran(Ended),
     /// The process was stopped (^Z) and gone on with: take the looks again and ask anew. Counts as no answer.
     Again,
     /// End of input, Esc, five unknown answers, a signal: why. Stops, and is never success.
     Stop(String),
+}
+
+/// How a program ended that had the terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Exit(i32),
+    /// It began, or may have; what became of it was not seen: why.
+    Unknown(String),
+    /// It certainly did not begin: why.
+    Never(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -151,6 +151,11 @@ pub trait Reach {
     /// Claims the step and starts it; returns when the node has said that its leader won the right to start, or why
     /// not. Needs the lock, unless the node is unrecorded. An attempt that was claimed before is `Lost`: ask for the truth.
     fn start(&mut self, node: &str, claim: &Claim, sent: &Sent) -> Started;
+    /// Claims the step as [`Reach::start`] does and lays its script ready on the node, to be started on a terminal there;
+    /// nothing of it runs. Says where it lies. `Err`: it was not claimed, or not for certain, so it must not be started.
+    fn lay(&mut self, _node: &str, _claim: &Claim, _sent: &Sent) -> Result<String, String> {
+        Err("no terminal reaches it".into())
+    }
     /// Waits up to `wait` for output or the end of the step. After a lost link it goes on with the output where it was.
     fn poll(&mut self, node: &str, claim: &Claim, wait: Duration) -> Progress;
     /// The truth about a claim, made final first (see [`Truth`]). Reconnects if it must.

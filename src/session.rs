@@ -172,6 +172,10 @@ impl<P: FnMut(&Need) -> Said> Reach for Fleet<P> {
         }
     }
 
+    fn lay(&mut self, node: &str, claim: &Claim, sent: &Sent) -> Result<String, String> {
+        self.seat(node).map_err(|e| e.why)?.lay(claim, sent)
+    }
+
     fn poll(&mut self, node: &str, claim: &Claim, wait: Duration) -> Progress {
         match self.seat(node) {
             Ok(seat) => seat.poll(claim, wait),

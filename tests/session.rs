@@ -684,3 +684,22 @@ fn records_of_finished_runs_are_pruned_after_30_days_and_no_others() {
         assert!(!w.state().join("run.r").exists() && w.state().join("run.unfinished").exists(), "{}", w.shell);
     });
 }
+
+#[test]
+fn a_script_laid_ready_is_claimed_once_lies_as_it_was_sent_and_not_where_the_lock_was_taken_over() {
+    each(|w| {
+        let (mut fleet, hello) = w.locked();
+        let c = claim(&hello.boot, "console", 1);
+        let all: Vec<u8> = (1..=255u8).collect();
+        let script = [b"printf %s \"$0\"\n# ", &all[..], b"\n"].concat();
+        let file = fleet.lay("n", &c, &sent(script.clone())).expect("it is claimed");
+        let lies = std::fs::read(&file).expect("it lies there");
+        assert!(lies.ends_with(&script), "{}: {}", w.shell, String::from_utf8_lossy(&lies));
+        assert_eq!(fleet.truth("n", &c), Ok(Truth::Done(0)), "{}", w.shell);
+        assert!(fleet.lay("n", &c, &sent("true")).is_err(), "{} claims twice", w.shell);
+        // Whoever takes the lock over need not fear a late start.
+        assert_eq!(w.fleet().lock("n", "r", "m", "me@here, pid 3"), Ok(Locked::Ours));
+        assert!(std::fs::read(&file).is_err(), "{}", w.shell);
+        assert!(fleet.lay("n", &claim(&hello.boot, "late", 1), &sent("true")).is_err(), "{}", w.shell);
+    });
+}

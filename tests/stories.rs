@@ -5,6 +5,8 @@
 
 #[path = "stories/again.rs"]
 mod again;
+#[path = "stories/lend.rs"]
+mod lend;
 #[path = "stories/power.rs"]
 mod power;
 #[path = "stories/stop.rs"]

@@ -2,18 +2,21 @@
 //!
 //! Invariant: an event is on disk before any view sees it; secrets are masked before either does.
 
+use super::nodes;
 use crate::engine::{Clock, Sink};
 use crate::event::{Event, Outcome, Record, Verdict};
 use crate::journal::Journal;
 use crate::mask::Masker;
 use crate::plan::Plan;
 use crate::prompt::terminal::Terminal;
-use crate::prompt::{Answer, Choice, Given, Prompter, Question};
-use crate::signal::{Interrupts, Signals};
+use crate::prompt::{Answer, Choice, Ended, Given, Prompter, Question};
+use crate::signal::{Interrupts, Signals, Stop};
+use crate::transport::terminal;
 use crate::ui::gate::{Drawer, Failed};
 use crate::ui::script::rest_text;
 use crate::ui::{Looks, Style, View, Views};
 use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -102,6 +105,8 @@ pub(super) struct Person {
     /// The views print failures on this terminal, too.
     pub tells: bool,
     pub signals: Rc<Signals>,
+    /// Of the site file.
+    pub folder: PathBuf,
 }
 
 impl Person {
@@ -172,14 +177,57 @@ impl Person {
             Question::Undo { steps, lines } if !steps.is_empty() => {
                 *lines = self.drawer.undo(&self.plan, steps, Some(&screen.looks));
             }
-            Question::Undo { .. } | Question::Secret { .. } | Question::Input { .. } | Question::Trust { .. } => {}
+            Question::Terminal { .. }
+            | Question::Trust { .. }
+            | Question::Undo { .. }
+            | Question::Secret { .. }
+            | Question::Input { .. } => {}
         }
         q
     }
 }
 
+impl Person {
+    fn lend(&mut self, step: &str, node: &str, file: &str) -> Given {
+        let begun = std::time::Instant::now();
+        let lines = self.plan.steps().find(|s| s.instance == step).map(|step| {
+            let screen = self.screen.borrow();
+            self.drawer.lend(step, node, &screen.looks)
+        });
+        let known = nodes::node(&self.plan, node);
+        let argv = known
+            .as_ref()
+            .map_or_else(|| Err(format!("the plan has no node `{node}`")), |n| terminal::argv(n, &self.folder, file));
+        let ended = match argv {
+            Err(why) => Ended::Never(why),
+            Ok(argv) => {
+                self.screen.borrow_mut().views.pause();
+                let leave = || matches!(self.signals.pending(), Some(Stop::BreakOff | Stop::Leave));
+                let ended = self.terminal.lend(&lines.unwrap_or_default(), &argv, Path::new("/"), &leave);
+                // What was sent to hawiz by the keyboard was meant for the program.
+                self.signals.take_suspend();
+                self.signals.drain();
+                if !leave() {
+                    self.screen.borrow_mut().views.resume();
+                }
+                ended
+            }
+        };
+        // What `ssh` says when the link is gone; the program's own 255 cannot be told from it.
+        let far = known.is_some_and(|n| n.how == crate::plan::How::Ssh);
+        let ended = match ended {
+            Ended::Exit(255) if far => Ended::Unknown("`ssh` ended with 255: the link was lost, or never stood".into()),
+            other => other,
+        };
+        Given { answer: Answer::Ran(ended), by: "person", took: begun.elapsed() }
+    }
+}
+
 impl Prompter for Person {
     fn ask(&mut self, question: &Question) -> Given {
+        if let Question::Terminal { step, node, file } = question {
+            return self.lend(step, node, file);
+        }
         let question = self.drawn(question);
         match &question {
             Question::Gate { .. } => self.screen.borrow_mut().views.gate(),

@@ -42,18 +42,28 @@ fn addresses() -> Vec<String> {
     out
 }
 
-/// The plan's nodes, and `here` for steps that run on this machine as the person who runs hawiz.
-pub(super) fn fleet(plan: &Plan, folder: &Path, state: &Path, porter: Porter) -> Fleet<Porter> {
-    let mut nodes = plan.nodes.clone();
-    nodes.push(Node {
+/// A node of the plan, or `here`.
+pub(super) fn node(plan: &Plan, name: &str) -> Option<Node> {
+    if name == "here" { Some(itself()) } else { plan.node(name).cloned() }
+}
+
+/// This machine, for the person who runs hawiz.
+fn itself() -> Node {
+    Node {
         name: "here".into(),
         how: How::Local,
         login: Default::default(),
         address: None,
         become_root: None,
-        state: Some(state.join("here").to_string_lossy().into_owned()),
+        state: None,
         group: None,
         vars: Vec::new(),
-    });
+    }
+}
+
+/// The plan's nodes, and `here` for steps that run on this machine as the person who runs hawiz.
+pub(super) fn fleet(plan: &Plan, folder: &Path, state: &Path, porter: Porter) -> Fleet<Porter> {
+    let mut nodes = plan.nodes.clone();
+    nodes.push(Node { state: Some(state.join("here").to_string_lossy().into_owned()), ..itself() });
     Fleet::new(nodes, folder.to_path_buf()).asking(porter)
 }

@@ -241,7 +241,9 @@ impl Front {
             let drawer = Drawer { width: stderr.width, ascii: stderr.ascii };
             let (screen, plan, signals) = (Rc::clone(&screen), Rc::clone(&plan), Rc::clone(&signals));
             let tells = output(common) == ui::Output::Term;
-            person = Some(Shared(Rc::new(RefCell::new(Person { terminal, screen, plan, drawer, tells, signals }))));
+            let folder = folders.0.to_path_buf();
+            let sitting = Person { terminal, screen, plan, drawer, tells, signals, folder };
+            person = Some(Shared(Rc::new(RefCell::new(sitting))));
         }
         // While the person reads and is asked.
         let mut fleet = nodes::fleet(&whole, folders.0, folders.1, entrance::porter(person.clone()));

@@ -41,7 +41,7 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    fn bare(ran: Ran) -> Attempt {
+    pub(super) fn bare(ran: Ran) -> Attempt {
         Attempt { ran, out: Vec::new(), err_tail: Vec::new() }
     }
     pub(super) fn tail(&self) -> String {
@@ -81,6 +81,10 @@ impl Engine<'_> {
         let Some(claim) = claim else { return Ok(Attempt::bare(Ran::Unknown(why.into()))) };
         self.left_running = true;
         let mut attempt = self.end_of(step, node, claim, why)?;
+        if matches!(attempt.ran, Ran::Exit(_)) && super::lend::on_terminal(step, claim) {
+            // What ended is the claiming; the program had the terminal of a hawiz that is gone.
+            attempt.ran = Ran::Unknown(format!("{why}, while its program had the terminal"));
+        }
         if let (Ran::Exit(_), true) = (&attempt.ran, attempt.err_tail.is_empty()) {
             let (out, err) = self.reach.output(node, claim).unwrap_or_default();
             (attempt.out, attempt.err_tail) = (out.0, err.0);
@@ -89,7 +93,7 @@ impl Engine<'_> {
         Ok(attempt)
     }
 
-    fn over(&mut self, attempt: &Attempt) {
+    pub(super) fn over(&mut self, attempt: &Attempt) {
         self.left_running = matches!(attempt.ran, Ran::Left(_) | Ran::Lost(_) | Ran::Broken(_, Truth::Running));
     }
 

@@ -10,10 +10,10 @@ use super::looks::{evidence, unsure};
 use super::{Engine, Go, Halt};
 use crate::catalog::NO_RETRY;
 use crate::event::{Event, Outcome, Purpose};
-use crate::plan::{Answer, Change, Manual, Step, What};
+use crate::plan::{Answer, Change, Step, What};
 use crate::prompt::{Answer as Said, Choice, Question};
 use crate::reach::Truth;
-use crate::shell::{Value, Word};
+use crate::shell::Value;
 use std::time::Duration;
 
 /// How a step's turn ended.
@@ -74,16 +74,7 @@ impl Engine<'_> {
         let (title, number, of) = (self.title(step), self.step_number, self.plan.steps().count() as u32);
         self.record(Event::StepStarted { step: step.instance.clone(), title, node: node.clone(), number, of })?;
         let turn = match &step.what {
-            What::Change(c) if c.tty => {
-                let source = String::from_utf8_lossy(&c.run.source()).into_owned();
-                let manual = Manual {
-                    text: Word::literal(format!("run this yourself on {node}, it needs a terminal:\n{source}")),
-                    done: c.done.clone(),
-                    verify: c.verify.first().cloned(),
-                    undo: c.undo.clone(),
-                };
-                self.manual(step, &manual, &node)
-            }
+            What::Change(c) if c.tty && !self.lends(c, &node) => self.manual(step, &self.by_hand(c, &node), &node),
             What::Change(c) => self.change(step, c, &node),
             What::Manual(m) => self.manual(step, m, &node),
             What::Check(_) => unreachable!("checks have a room of their own"),
@@ -192,7 +183,11 @@ impl Engine<'_> {
         let (id, title, node_) = (step.instance.clone(), self.title(step), node.to_string());
         let (attempt, claim_) = (claim.attempt, Some(claim.clone()));
         self.record(Event::StepIntent { step: id, title, node: node_, attempt, claim: claim_, before: kept, was })?;
-        Ok(Tried::Ran(self.execute(step, node, &claim, &sent)?))
+        let attempt = match change.tty {
+            true => self.lend(step, change, node, &claim, &sent)?,
+            false => self.execute(step, node, &claim, &sent)?,
+        };
+        Ok(Tried::Ran(attempt))
     }
 
     /// What an attempt's end means: the step's end, or a failure to decide about.
@@ -344,10 +339,14 @@ impl Engine<'_> {
         Ok(End { outcome: Outcome::Done, code, tail })
     }
 
-    /// What `done` says now; without one nothing does: a verification may have been true before.
+    /// What `done` says now; without one nothing does: a verification may have been true before. Of a program that had the
+    /// terminal it is all there is, and the playbook says that it tells.
     fn so_now(&mut self, step: &Step, change: &Change, node: &str) -> Go<Option<Answer>> {
-        let Some(done) = &change.done else { return Ok(None) };
-        Ok(Some(self.look_until(step, node, done, Purpose::After, Duration::ZERO)?.answer))
+        let verify = change.verify.first().filter(|_| change.tty).map(|l| (l, Purpose::Verify));
+        let Some((look, purpose)) = change.done.as_ref().map(|l| (l, Purpose::After)).or(verify) else {
+            return Ok(None);
+        };
+        Ok(Some(self.look_until(step, node, look, purpose, Duration::ZERO)?.answer))
     }
 
     /// An attempt whose end nobody knows: the look decides; without one a person does. *Failed* means: known not to be so.

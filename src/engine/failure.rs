@@ -87,7 +87,9 @@ impl Engine<'_> {
             let (choice, reason) = match given.answer {
                 Answer::Choice(c, reason) if offers.contains(&c) => (c, reason),
                 Answer::Stop(_) | Answer::Quit | Answer::No => (Choice::Quit, None),
-                Answer::Again | Answer::Yes | Answer::Dry | Answer::Text(_) | Answer::Choice(..) => continue,
+                Answer::Again | Answer::Yes | Answer::Dry | Answer::Text(_) | Answer::Ran(_) | Answer::Choice(..) => {
+                    continue;
+                }
             };
             let word = match choice {
                 Choice::Retry => "retry",

@@ -86,7 +86,9 @@ impl Engine<'_> {
                     continue;
                 }
                 Answer::Stop(why) => ("stop", Some(Halt::stop(why, given.by))),
-                Answer::Quit | Answer::Choice(..) | Answer::Text(_) => ("quit", Some(Halt::Stopped("quit".into()))),
+                Answer::Quit | Answer::Choice(..) | Answer::Text(_) | Answer::Ran(_) => {
+                    ("quit", Some(Halt::Stopped("quit".into())))
+                }
             };
             let (stage, answer, by) = (stage.id.clone(), answer.to_string(), given.by.to_string());
             self.record(Event::GateAnswered { stage, answer, by })?;

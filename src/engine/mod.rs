@@ -9,7 +9,7 @@
 //!
 //! The rooms, in the order a run goes through them: [`nodes`] (greeting, locks), [`proof`] (nobody else is active),
 //! [`again`] (what a resumed run looks at first), [`gate`] (the question before a stage's changes), [`check`], [`change`]
-//! with [`attempt`] and [`manual`], [`failure`] (the menu), [`undo`], [`close`] (verdict and last words). [`looks`] is used
+//! with [`attempt`], [`lend`] and [`manual`], [`failure`] (the menu), [`undo`], [`close`] (verdict and last words). [`looks`] is used
 //! by all of them.
 
 mod again;
@@ -19,6 +19,7 @@ mod check;
 mod close;
 mod failure;
 mod gate;
+mod lend;
 mod looks;
 mod manual;
 mod nodes;

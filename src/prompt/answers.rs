@@ -40,16 +40,16 @@ impl Scripted<'_> {
                 }
                 (self.yes && matches!(gate, Gate::Ask)).then_some((Answer::Yes, "yes-flag"))
             }
-            Question::Manual { step, capture, .. } => {
+            Question::Manual { step, .. } | Question::Terminal { step, .. } => {
                 let said = self
                     .answers
                     .manual
                     .iter()
                     .find(|(id, _)| *step == id.value || step.split('@').next() == Some(&id.value))?;
-                let answer = match capture {
-                    Some(_) => Answer::Text(said.1.as_str().into()),
-                    None if said.1.value == "done" => Answer::Yes,
-                    None => Answer::No,
+                let answer = match question {
+                    Question::Manual { capture: Some(_), .. } => Answer::Text(said.1.as_str().into()),
+                    _ if said.1.value == "done" => Answer::Yes,
+                    _ => Answer::No,
                 };
                 Some((answer, "answers"))
             }

@@ -7,11 +7,15 @@
 //! Invariant: whichever way [`Keys::line`] is left, a panic included, the terminal's modes are as they were before and
 //! the cursor is shown. What was typed before the question stood is never part of an answer.
 
+use super::Ended;
+use super::lend::{Lend, lend};
 use crate::ui::escape;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::termios::{self, LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios};
+use std::ffi::OsString;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -108,6 +112,12 @@ impl Keys {
             Ok(w) if w.ws_row > 0 && w.ws_col > 0 => (w.ws_row as usize, w.ws_col as usize),
             _ => (24, 80),
         }
+    }
+
+    /// Lends the terminal to a program, until it ends or hawiz has to leave.
+    pub fn lend(&self, argv: &[OsString], dir: &Path, leave: &dyn Fn() -> bool) -> Ended {
+        let (input, output, dumb) = (self.input.as_fd(), self.output.as_fd(), self.dumb);
+        lend(&Lend { input, output, dumb, leave }, argv, dir)
     }
 
     fn show_cursor(&self) {

@@ -7,13 +7,15 @@
 //! The lines of a question come from the asker ([`crate::ui::gate`] draws them); dialoguer's theme forms the prompt.
 
 use super::keys::{Keys, Line, Signalled, same};
-use super::{Answer, Choice, Given, Prompter, Question};
+use super::{Answer, Choice, Ended, Given, Prompter, Question};
 use crate::plan::Gate;
 use crate::shell::Value;
 use crate::ui::escape::{block, line as harmless};
 use crate::ui::text::wrap;
 use dialoguer::theme::{SimpleTheme, Theme};
 use rustix::fd::OwnedFd;
+use std::ffi::OsString;
+use std::path::Path;
 use std::time::Instant;
 
 /// Answers that are not understood, before it stops.
@@ -64,6 +66,15 @@ impl Terminal {
             }
         }
         Ok(Terminal { keys: Keys::new(input, output, wake, signalled, dumb), colours: colours && !dumb })
+    }
+
+    /// Lends the terminal to a program, which is announced by these lines.
+    pub fn lend(&self, lines: &[String], argv: &[OsString], dir: &Path, leave: &dyn Fn() -> bool) -> Ended {
+        self.lines(lines);
+        let ended = self.keys.lend(argv, dir, leave);
+        // It may have ended in the middle of a line.
+        self.say("");
+        ended
     }
 
     fn say(&self, text: &str) {
@@ -417,6 +428,7 @@ impl Prompter for Terminal {
                 let (h, d, q) = (of(Choice::Happened), of(Choice::DidNot), of(Choice::Quit));
                 self.pick("Did it happen?", &[Choice::Happened, Choice::DidNot, Choice::Quit], &[&h, &d, &q])
             }
+            Question::Terminal { .. } => Answer::Ran(Ended::Never("who is asked does not know how to start it".into())),
             Question::Undo { lines, .. } => {
                 self.lines(lines);
                 let yes = offer("y", "yes", "[y]es", "undo these, in this order");

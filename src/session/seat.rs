@@ -32,6 +32,26 @@ enum Step {
     Bare(Looking, Vec<Progress>),
 }
 
+/// A script on a terminal has the login's world, as far as the session would change it: where it stands and where programs of
+/// the administrator are.
+const WORLD: &str = "cd /\nPATH=${PATH:+$PATH:}/usr/local/sbin:/usr/sbin:/sbin\nexport PATH\n";
+/// Keeps what it reads and says where that lies: its own kept output. Without claims there is none; then a file that removes
+/// itself when it is started.
+const LAY: &str = r#"umask 077
+hz_f=$(ls -l "/proc/$$/fd/1")
+hz_f=${hz_f##*-> }
+case $hz_f in
+/*/out) cat ;;
+*)
+  hz_f=/tmp/hawiz-@NONCE@
+  set -C
+  { echo 'rm -f -- "$0"'; cat; } >"$hz_f"
+  ;;
+esac
+printf '%s
+' "$hz_f" >&2
+"#;
+
 /// How a node's sessions are opened; all that a thread needs to open one.
 #[derive(Clone)]
 pub struct Door {
@@ -342,6 +362,10 @@ impl Seat {
                 _ => {}
             }
         }
+        if let (Locked::Impossible(why), Some(greeting)) = (&locked, &mut self.greeting) {
+            // It was seen only when it was tried; steps there run without a record, as was said.
+            greeting.unrecorded.get_or_insert_with(|| why.clone());
+        }
         self.generation = (locked == Locked::Ours).then_some(generation);
         Ok(locked)
     }
@@ -418,6 +442,31 @@ impl Seat {
         };
         self.link = None;
         Started::Lost(end)
+    }
+
+    /// The claim's own record holds the script: where another run takes the lock over, the file is gone before it starts.
+    pub fn lay(&mut self, claim: &Claim, sent: &Sent) -> Result<String, String> {
+        let script = [WORLD.as_bytes(), &sent.script].concat();
+        let lay = LAY.replace("@NONCE@", &random(8)).into_bytes();
+        match self.start(claim, &Sent { script: lay, stdin: Some(script), secret: false }) {
+            Started::Running => {}
+            Started::Refused(why) | Started::Lost(why) => return Err(why),
+        }
+        let until = now() + PROMPTLY;
+        let mut said = Vec::new();
+        while now() < until {
+            match self.poll(claim, Duration::from_secs(1)) {
+                // The script, as it is kept.
+                Progress::Output(false, _) | Progress::Quiet => {}
+                Progress::Output(true, bytes) => said.extend(bytes),
+                Progress::Refused(why) | Progress::Lost(why) => return Err(why),
+                Progress::Done(code) => {
+                    let said = String::from_utf8_lossy(&said).trim().to_string();
+                    return if code == 0 && said.starts_with('/') { Ok(said) } else { Err(said) };
+                }
+            }
+        }
+        Err("the node did not answer".into())
     }
 
     pub fn poll(&mut self, claim: &Claim, wait: Duration) -> Progress {

@@ -8,6 +8,7 @@
 
 pub mod local;
 pub mod ssh;
+pub mod terminal;
 pub mod via;
 
 use crate::plan::{How, Node};

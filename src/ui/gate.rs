@@ -12,7 +12,7 @@ use super::escape::{block, columns, cut, line as harmless};
 use super::script::{State, stage_text, state};
 use super::tally::proofs;
 use super::text::{ago, beside, count, duration, fold_titles, hang};
-use super::words::{place, source, stage_note, title};
+use super::words::{place, source, stage_note, terminal, title};
 use super::wrap::{dedent, wrap_command};
 use super::{Looks, Marks, Style, plain};
 use crate::event::{Looked, Proven, Purpose};
@@ -90,7 +90,7 @@ impl Drawer {
         let foot = self.foot(&states, looks);
         let room = LINES.saturating_sub(head.len() + foot.len());
         let mut short = head;
-        short.extend(self.steps(&states, looks, room));
+        short.extend(self.steps(plan, &states, looks, room));
         short.extend(foot);
         let view = stage_text(plan, stage, looks, &Style { verbose: 1, ..self.style() });
         Drawn { short, view: view.lines().map(String::from).collect() }
@@ -156,7 +156,7 @@ impl Drawer {
     }
 
     /// As many steps as there is room for: what refuses first, then changes with their commands; the rest is counted.
-    fn steps(&self, states: &[(&Step, State)], looks: &Looks, room: usize) -> Vec<String> {
+    fn steps(&self, plan: &Plan, states: &[(&Step, State)], looks: &Looks, room: usize) -> Vec<String> {
         let m = self.marks();
         let mut out: Vec<String> = Vec::new();
         let trouble = states.iter().filter(|(_, s)| matches!(s, State::Refused | State::Doubt(_)));
@@ -175,7 +175,7 @@ impl Drawer {
             blocks.push(beside(&format!("  {mark} {}", title(&step.title, Some(looks))), &why, self.width));
         }
         let of_changes = changes.clone().count();
-        let all = |abouts| changes.clone().map(|(step, _)| self.change(step, looks, abouts)).collect::<Vec<_>>();
+        let all = |abouts| changes.clone().map(|(step, _)| self.change(plan, step, looks, abouts)).collect::<Vec<_>>();
         // What steps are about gives way to what they run.
         let roomy = blocks.iter().chain(&all(true)).map(Vec::len).sum::<usize>() + 2 <= room;
         blocks.extend(all(roomy));
@@ -210,7 +210,7 @@ impl Drawer {
         out
     }
 
-    fn change(&self, step: &Step, looks: &Looks, about: bool) -> Vec<String> {
+    fn change(&self, plan: &Plan, step: &Step, looks: &Looks, about: bool) -> Vec<String> {
         let m = self.marks();
         let seen = looks.one(&step.instance, Purpose::Before);
         let right = match seen {
@@ -221,7 +221,12 @@ impl Drawer {
             },
         };
         let at = place(&step.place, Some(looks));
-        let right = [at, right].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(&format!(" {} ", m.dot));
+        let tty = matches!(&step.what, What::Change(c) if c.tty).then(|| terminal(plan, step).to_string());
+        let right = [at, tty.unwrap_or_default(), right]
+            .into_iter()
+            .filter(|s| !s.is_empty())
+            .collect::<Vec<_>>()
+            .join(&format!(" {} ", m.dot));
         let mut out = beside(&format!("  {} {}", m.change, title(&step.title, Some(looks))), &right, self.width);
         if about {
             out.extend(self.about(&step.about, 4, 2));
@@ -414,6 +419,20 @@ impl Drawer {
         out
     }
 
+    /// A program gets the terminal.
+    pub fn lend(&self, step: &Step, node: &str, looks: &Looks) -> Vec<String> {
+        let m = self.marks();
+        let right = format!("{} {} your terminal, until it ends", harmless(node), m.dot);
+        let mut out = beside(&format!("{} {}", m.change, title(&step.title, Some(looks))), &right, self.width);
+        if !step.about.is_empty() {
+            out.extend(block(&step.about).lines().flat_map(|l| hang(&format!("  {l}"), self.width)));
+        }
+        if let What::Change(c) = &step.what {
+            out.extend(self.command(&c.run, Some(looks), 4, 12));
+        }
+        out
+    }
+
     /// A person must do something.
     pub fn manual(&self, step: &Step, looks: Option<&Looks>) -> Vec<String> {
         let m = self.marks();
@@ -432,7 +451,7 @@ impl Drawer {
             What::Check(_) => String::new(),
         };
         if matches!(step.what, What::Change(_)) {
-            out.push("  Run this there, on a terminal:".to_string());
+            out.push("  Run this there, on a terminal; none reaches it from here:".to_string());
             out.extend(wrap_command(&block(&text), self.width.saturating_sub(4)).iter().map(|l| format!("    {l}")));
         } else {
             out.extend(text.lines().flat_map(|l| hang(&format!("  {l}"), self.width)));

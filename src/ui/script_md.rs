@@ -7,7 +7,7 @@ use super::Looks;
 use super::escape::{block, line as harmless};
 use super::tally::{proofs, stage_skipped};
 use super::text::duration;
-use super::words::{assignment, node_of, notes, place, places, source, stage_note, stdin, title};
+use super::words::{TERMINAL, assignment, node_of, notes, place, places, source, stage_note, stdin, title};
 use crate::event::Purpose;
 use crate::plan::{Gate, Look, Plan, Stage, Step, Undo, What};
 use crate::shell::{BEFORE, Command};
@@ -100,7 +100,7 @@ impl Md<'_> {
     }
 
     fn step(&mut self, step: &Step, several: bool) {
-        let notes = notes(step);
+        let notes = notes(step, TERMINAL);
         let mut extra: Vec<String> = Vec::new();
         if several {
             extra.push(format!("on {}", harmless(&place(&step.place, self.looks))));

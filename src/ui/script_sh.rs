@@ -15,7 +15,7 @@
 //! Exit codes are hawiz's own: 0, 4 nothing was changed, 6 something was, 8 optional steps failed.
 
 use super::parts::{Item, Part, for_commands, learns, parts};
-use super::words::{assignment, node_of, notes, place, printf, stage_note, variable};
+use super::words::{TERMINAL, assignment, node_of, notes, place, printf, stage_note, variable};
 use crate::plan::{Gate, Look, OnFailure, Place, Plan, Reading, Stage, Step, Undo, What};
 use crate::shell::{BEFORE, Command, StdinPart, quote};
 use std::collections::{BTreeMap, BTreeSet};
@@ -215,7 +215,7 @@ impl Sh<'_> {
 
     fn begin(&mut self, step: &Step, learnt: &BTreeSet<String>) {
         self.line("");
-        let notes = notes(step);
+        let notes = notes(step, TERMINAL);
         if !notes.is_empty() {
             self.remark("", notes.as_bytes());
         }

@@ -6,7 +6,7 @@
 use super::escape::{block, columns, line as harmless};
 use super::tally::{State, Tally, proof_state, proofs, stage_skipped, state, unproven};
 use super::text::{beside, count, duration, fold_titles, hang, wrap};
-use super::words::{assignment, node_of, notes, place, places, source, stage_note, stdin, title};
+use super::words::{assignment, node_of, notes, place, places, source, stage_note, stdin, terminal, title};
 use super::wrap::wrap_command;
 use super::{Ink, Looks, Marks, Style, plain};
 use crate::catalog::Library;
@@ -284,7 +284,7 @@ impl<'a> Text<'a> {
     }
 
     fn step(&mut self, step: &Step, state: &State, of_stage: &[String]) {
-        let mut right: Vec<String> = vec![notes(step)];
+        let mut right: Vec<String> = vec![notes(step, terminal(self.plan, step))];
         let at = place(&step.place, self.looks);
         let nodes = if let What::Check(c) = &step.what { c.looks.len() } else { 1 };
         if of_stage.len() > 1 && nodes < 2 {

@@ -7,7 +7,7 @@ use super::Looks;
 use super::escape::line as harmless;
 use super::text::duration;
 use super::wrap::dedent;
-use crate::plan::{Gate, OnFailure, Place, Stage, Step, What};
+use crate::plan::{Gate, OnFailure, Place, Plan, Stage, Step, What};
 use crate::shell::{Command, StdinPart, Word, quote};
 use std::time::Duration;
 
@@ -109,8 +109,22 @@ pub(super) fn stdin(command: &Command) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Tries, deadline, and what a failure means, where they differ from what is usual.
-pub(super) fn notes(step: &Step) -> String {
+/// Of a step that needs a terminal, on paper.
+pub(super) const TERMINAL: &str = "needs a terminal";
+
+/// The same where hawiz runs it.
+pub(super) fn terminal(plan: &Plan, step: &Step) -> &'static str {
+    let lends = match &step.place {
+        Place::Node(node) => plan.lends(node),
+        Place::Here => true,
+        Place::Role(_) | Place::OneOf { .. } => return TERMINAL,
+    };
+    if lends { "gets your terminal" } else { "by hand: no terminal reaches it" }
+}
+
+/// Tries, deadline, and what a failure means, where they differ from what is usual. `terminal`: what is said of a step that
+/// needs one.
+pub(super) fn notes(step: &Step, terminal: &str) -> String {
     let mut out: Vec<String> = Vec::new();
     if step.tries > 1 {
         out.push(format!("{} tries, {} apart", step.tries, duration(step.wait)));
@@ -125,7 +139,7 @@ pub(super) fn notes(step: &Step) -> String {
     if let What::Change(c) = &step.what
         && c.tty
     {
-        out.push("needs a terminal".to_string());
+        out.push(terminal.to_string());
     }
     if step.exclusive {
         out.push("proof again before it".to_string());

@@ -250,6 +250,7 @@ impl Prompter for Person {
             }
             Question::Overdue { lines, after, .. } => Some(format!("? {} (after {}s)", lines[0], after.as_secs())),
             Question::Attest { node, lines } => Some(format!("? vouch for {node}: {}", lines.join(" / "))),
+            Question::Terminal { node, file, .. } => Some(format!("? terminal for {file} on {node}")),
             Question::Unknown { lines, .. } => Some(format!("? did it happen: {}", lines.join(" / "))),
             Question::Undo { lines, .. } => Some(format!("? undo: {}", lines.join(" / "))),
             other => Some(format!("? {other:?}")),
@@ -278,6 +279,7 @@ fn said(answer: &Said) -> String {
         }
         Said::Text(v) => format!("`{}`", v.lossy()),
         Said::Stop(why) => format!("stop: {why}"),
+        Said::Ran(ended) => format!("{ended:?}").to_lowercase(),
         other => format!("{other:?}").to_lowercase(),
     }
 }

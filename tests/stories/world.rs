@@ -268,6 +268,15 @@ impl Reach for Shared {
         if lost { Started::Lost("the link was cut".into()) } else { Started::Running }
     }
 
+    /// A claim whose command does nothing; where the script lies is its text and the number of the attempt.
+    fn lay(&mut self, node: &str, claim: &Claim, sent: &Sent) -> Result<String, String> {
+        let lay = Sent { script: b"lay".to_vec(), ..Sent::default() };
+        match self.start(node, claim, &lay) {
+            Started::Running => Ok(format!("`{}` #{}", text(sent), claim.attempt)),
+            Started::Refused(why) | Started::Lost(why) => Err(why),
+        }
+    }
+
     fn poll(&mut self, node: &str, claim: &Claim, wait: Duration) -> Progress {
         if self.down(node).is_err() {
             return Progress::Lost("the link was cut".into());

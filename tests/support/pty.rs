@@ -24,7 +24,18 @@ impl Drop for Kept {
 
 /// Runs hawiz on a terminal. `keys` says what to type when the screen has been quiet: it gets all of the screen so far;
 /// `None` waits on.
-pub fn talk(world: &World, args: &[&str], patience: Duration, mut keys: impl FnMut(&str) -> Option<Vec<u8>>) -> Ended {
+pub fn talk(world: &World, args: &[&str], patience: Duration, keys: impl FnMut(&str) -> Option<Vec<u8>>) -> Ended {
+    let argv: Vec<&str> = [env!("CARGO_BIN_EXE_hawiz")].iter().chain(args).copied().collect();
+    talk_to(world, &argv, patience, keys)
+}
+
+/// The same with any program.
+pub fn talk_to(
+    world: &World,
+    argv: &[&str],
+    patience: Duration,
+    mut keys: impl FnMut(&str) -> Option<Vec<u8>>,
+) -> Ended {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pty");
     grantpt(&master).and_then(|()| unlockpt(&master)).expect("the pty is ours");
     let name = ptsname(&master, Vec::new()).expect("the pty has a name");
@@ -37,7 +48,7 @@ pub fn talk(world: &World, args: &[&str], patience: Duration, mut keys: impl FnM
     rustix::termios::tcsetwinsize(&master, size).expect("a size");
     // A session of its own, with this terminal as its own; it is its own group's leader, so nothing of it is left behind.
     let mut command = Command::new("setsid");
-    command.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_hawiz")]).args(args).current_dir(&world.dir).env_clear();
+    command.args(["--ctty", "--wait"]).args(argv).current_dir(&world.dir).env_clear();
     command.envs(world.environment()).stdin(slave()).stdout(slave()).stderr(slave());
     let mut child = Kept(command.spawn().expect("setsid is part of util-linux"));
     drop(command); // or our own copies of the slave would keep it open
