@@ -25,6 +25,8 @@ const ASK: Duration = Duration::from_secs(5);
 /// After this long without an answer to that, the connection is given up. With the kernel's own limit (20 s for bytes that
 /// nobody acknowledges) a dead peer is noticed within 20 s.
 const SILENCE: Duration = Duration::from_secs(12);
+/// How often a line that is being opened or closed is looked after while others are open.
+const PASSING: Duration = Duration::from_millis(10);
 /// From the first byte to the agreed keys, and from there to being logged in (a person's typing does not count).
 pub(super) const GREETING: Duration = Duration::from_secs(15);
 
@@ -215,8 +217,8 @@ fn carry(session: &Session, socket: &Socket, asked: &Receiver<Want>, wake: &Owne
                 .hint("the machine, its sshd or the network between may be stopped");
         }
         let mut next = asked_at.map_or(ASK.saturating_sub(idle), |_| Duration::from_secs(1));
-        if lines.iter().any(Line::closing) {
-            next = next.min(Duration::from_millis(100));
+        if lines.iter().any(Line::passing) {
+            next = next.min(if lines.len() > 1 { PASSING } else { PASSING * 10 });
         }
         if more {
             next = Duration::ZERO;
@@ -269,7 +271,8 @@ fn step_all(session: &Session, lines: &mut [Line]) -> Result<bool, ssh2::Error> 
             }
             moved |= line.step(session)?;
         }
-        if !moved {
+        // The socket will not tell of what was read from it already.
+        if !moved && !lines.iter().any(Line::has_news) {
             return Ok(false);
         }
     }

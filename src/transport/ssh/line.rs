@@ -145,9 +145,6 @@ impl Line {
     pub(super) fn opening(&self) -> bool {
         matches!(self.phase, Phase::Waiting)
     }
-    pub(super) fn closing(&self) -> bool {
-        matches!(self.phase, Phase::Closing(..))
-    }
     /// Would a packet from the far side be taken now?
     pub(super) fn reads(&self) -> bool {
         match self.phase {
@@ -155,6 +152,15 @@ impl Line {
             Phase::Over => false,
             _ => true,
         }
+    }
+    /// Has something come for it that it has not seen? libssh2 reads the socket for all lines at any call for one.
+    pub(super) fn has_news(&self) -> bool {
+        let Phase::Open(channel) = &self.phase else { return false };
+        self.reads() && (channel.read_window().available > 0 || (channel.eof() && !(self.out.done && self.err.done)))
+    }
+    /// On its way to being open or closed: what it waits for may have come unnoticed.
+    pub(super) fn passing(&self) -> bool {
+        matches!(self.phase, Phase::Waiting | Phase::Starting(_) | Phase::Closing(..))
     }
     /// The descriptors to be watched, and for what.
     pub(super) fn watched(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
