@@ -149,11 +149,10 @@ hz_hello() { # seq state tmpfs
   hz_addresses
   hz_end "$1" 0
 }
+# Nothing waits for it: a log that is slow or stuck must not hold up a failover. It has no answer, so that it is done even
+# when nobody is there any more who would read one.
 hz_syslog() { # seq line
-  hz_begin "$1"
-  # Nothing waits for it: a log that is slow or stuck must not hold up a failover.
   if command -v logger >/dev/null 2>&1; then logger -t hawiz -- "$(hz_put "$2")" </dev/null >/dev/null 2>&1 & fi
-  hz_end "$1" 0
 }
 
 # --- the lock --------------------------------------------------------------------------------------------------------
@@ -422,11 +421,14 @@ hz_stat() { # pid: hz_st state, hz_pg group, hz_t0 start time
   set -- ${hz_x##*) }
   hz_st=$1 hz_pg=$3 hz_t0=${20}
 }
+# Looked at twice: who is started while the others are looked at is seen the second time.
 hz_group() { # group: true while somebody is in it who is not a zombie; hz_left says who
-  for hz_y in /proc/[0-9]*; do
-    if hz_stat "${hz_y#/proc/}" && [ "$hz_pg" = "$1" ]; then
-      case $hz_st in Z | X | x) ;; *) hz_left="process ${hz_y#/proc/}, state $hz_st"; return 0 ;; esac
-    fi
+  for hz_x in 1 2; do
+    for hz_y in /proc/[0-9]*; do
+      if hz_stat "${hz_y#/proc/}" && [ "$hz_pg" = "$1" ]; then
+        case $hz_st in Z | X | x) ;; *) hz_left="process ${hz_y#/proc/}, state $hz_st"; return 0 ;; esac
+      fi
+    done
   done
   return 1
 }

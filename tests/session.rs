@@ -144,6 +144,69 @@ fn long_and_binary_output_of_a_look_is_framed_and_capped() {
 }
 
 #[test]
+fn a_line_for_the_log_is_not_waited_for_and_arrives_all_the_same() {
+    each(|w| {
+        let log = w.dir.join("log");
+        w.stand_in("logger", &format!("#!/bin/sh\nsleep 0.2\nprintf '%s\\n' \"$4\" >>'{}'\n", log.display()));
+        let (mut fleet, hello) = w.locked();
+        let began = Instant::now();
+        let shell = shell_pid(&mut fleet);
+        kill_process(shell, Signal::STOP).expect("it is ours");
+        for n in 0..3 {
+            fleet.syslog("n", &format!("line {n}: it's ü"));
+        }
+        assert!(began.elapsed() < Duration::from_secs(4), "{}", w.shell);
+        kill_process(shell, Signal::CONT).expect("it is ours");
+        // What is asked next has its own answer, whatever it is.
+        assert_eq!(
+            fleet.look("n", &sent("echo a; exit 3"), SOON).expect("a session").out.lossy(),
+            "a\n",
+            "{}",
+            w.shell
+        );
+        fleet.syslog("n", "line 3");
+        let c = claim(&hello.boot, "start", 1);
+        let ended = run(&mut fleet, &c, &sent("echo b; exit 4"));
+        assert_eq!((ended.end, &ended.out[..]), (Progress::Done(4), &b"b\n"[..]), "{}", w.shell);
+        fleet.syslog("n", "line 4");
+        assert_eq!(fleet.truth("n", &c), Ok(Truth::Done(4)), "{}", w.shell);
+        fleet.syslog("n", "line 5");
+        assert_eq!(fleet.output("n", &c).expect("a session").0.lossy(), "b\n", "{}", w.shell);
+        fleet.syslog("n", "line 6");
+        fleet.unlock("n", "r").expect("ours");
+        // The last one is sent, although the session ends at once.
+        fleet.syslog("n", "the end");
+        drop(fleet);
+        assert!(began.elapsed() < Duration::from_secs(10), "{}", w.shell);
+        let lines = until("the last line", || {
+            let mut lines: Vec<String> = std::fs::read_to_string(&log).ok()?.lines().map(String::from).collect();
+            lines.sort();
+            (lines.len() == 8).then_some(lines)
+        });
+        assert_eq!(
+            (&lines[0][..], &lines[3][..], &lines[7][..]),
+            ("line 0: it's ü", "line 3", "the end"),
+            "{}",
+            w.shell
+        );
+    });
+}
+
+#[test]
+fn a_session_is_left_without_waiting_for_the_other_side() {
+    each(|w| {
+        let mut node = w.node();
+        let How::Via(argv) = &mut node.how else { panic!("a world is behind `via`") };
+        argv.splice(0..0, ["sh", "-c", "\"$@\"; sleep 5", "sh"].map(String::from));
+        let mut fleet = Fleet::new(vec![node], w.dir.clone()).tmpfs(true);
+        fleet.greet("n").expect("the shell starts");
+        let began = Instant::now();
+        drop(fleet);
+        assert!(began.elapsed() < Duration::from_millis(150), "{} {:?}", w.shell, began.elapsed());
+    });
+}
+
+#[test]
 fn a_look_creates_nothing_on_the_node() {
     each(|w| {
         let before = w.snapshot();

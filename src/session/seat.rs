@@ -582,9 +582,10 @@ impl Seat {
     }
 
     pub fn syslog(&mut self, line: &str) {
-        // Not worth a connection, and never in the way of a step.
-        if self.link.is_some() && self.step.is_none() {
-            let _ = self.ask("hz_syslog", &[&word(line.as_bytes())], Duration::from_secs(5));
+        // Not worth a connection, never in the way of a step, and nobody waits for it: it has no answer.
+        if let (Some(link), None) = (&mut self.link, &self.step) {
+            link.call("hz_syslog", &[&word(line.as_bytes())]);
+            link.send();
         }
     }
 

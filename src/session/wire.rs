@@ -237,6 +237,11 @@ impl Link {
             }
         }
     }
+    /// Writes what can be written now; the rest goes with what is said next.
+    pub fn send(&mut self) {
+        // Whoever waits for an answer learns of a link that is gone.
+        let _ = self.write();
+    }
     fn write(&mut self) -> Result<(), Lost> {
         while let (false, Some(input)) = (self.unsent.is_empty(), &self.stream.input) {
             match rustix::io::write(input, &self.unsent) {

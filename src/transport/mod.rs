@@ -59,10 +59,15 @@ impl Stream {
 }
 
 impl Drop for Stream {
+    /// Says that no more comes, and does not wait for the other side to believe it.
     fn drop(&mut self) {
         self.input = None;
-        if let End::Child(child) = &self.end {
-            child.end();
+        let end = std::mem::replace(&mut self.end, End::Far(Farewell::default()));
+        if let End::Child(child) = end
+            && child.ended().is_none()
+        {
+            // Where no thread can be had, its closed input is all that it is told.
+            let _ = std::thread::Builder::new().spawn(move || child.end());
         }
     }
 }
