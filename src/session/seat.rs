@@ -41,7 +41,7 @@ const LAY: &str = r#"umask 077
 hz_f=$(ls -l "/proc/$$/fd/1")
 hz_f=${hz_f##*-> }
 case $hz_f in
-/*/out) cat ;;
+/*.out) cat ;;
 *)
   hz_f=/tmp/hawiz-@NONCE@
   set -C

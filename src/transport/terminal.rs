@@ -67,7 +67,7 @@ mod tests {
         }
     }
     fn said(node: &Node) -> String {
-        match argv(node, Path::new("/site"), "/var/lib/hawiz/lock/g1/5a/out") {
+        match argv(node, Path::new("/site"), "/var/lib/hawiz/lock/g1/5a.out") {
             Ok(argv) => argv.iter().map(|w| w.to_string_lossy()).collect::<Vec<_>>().join("|"),
             Err(why) => why,
         }
@@ -75,18 +75,18 @@ mod tests {
 
     #[test]
     fn a_script_lying_ready_is_started_where_it_lies() {
-        assert_eq!(said(&node(How::Local)), "sh|-eu|/var/lib/hawiz/lock/g1/5a/out");
+        assert_eq!(said(&node(How::Local)), "sh|-eu|/var/lib/hawiz/lock/g1/5a.out");
         let root = Node { become_root: Some("sudo".into()), ..node(How::Local) };
-        assert_eq!(said(&root), "sudo|sh|-eu|/var/lib/hawiz/lock/g1/5a/out");
+        assert_eq!(said(&root), "sudo|sh|-eu|/var/lib/hawiz/lock/g1/5a.out");
         assert_eq!(said(&node(How::Via(vec!["sh".into()]))), "behind `via` there is only a shell's stdin");
-        let plain = "ssh|-t|-o|StrictHostKeyChecking=yes|--|n|exec sh -eu /var/lib/hawiz/lock/g1/5a/out";
+        let plain = "ssh|-t|-o|StrictHostKeyChecking=yes|--|n|exec sh -eu /var/lib/hawiz/lock/g1/5a.out";
         assert_eq!(said(&node(How::Ssh)), plain);
         let (user, port) = (Some("admin".into()), Some(2222));
         let (identity, jump) = (Some("keys/mn".into()), Some("me@gate:22".into()));
         let login = Login { user, port, identity, jump };
         let far = Node { address: Some("fe80::1%eth0".into()), login, ..Node { how: How::Ssh, ..root } };
         let all = "ssh|-t|-l|admin|-p|2222|-i|/site/keys/mn|-J|me@gate:22|-o|StrictHostKeyChecking=yes|--|fe80::1%eth0\
-                   |exec sudo sh -eu /var/lib/hawiz/lock/g1/5a/out";
+                   |exec sudo sh -eu /var/lib/hawiz/lock/g1/5a.out";
         assert_eq!(said(&far), all);
     }
 }
