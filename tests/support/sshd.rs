@@ -13,13 +13,14 @@
 
 use hawiz::plan::{How, Login, Node};
 use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Nodes of the tests are reached by hawiz's own SSH; `false`: by the `ssh` of this machine, as `via`.
@@ -84,6 +85,49 @@ fn folder(kind: &str) -> PathBuf {
     fs::create_dir_all(&dir).expect("the temporary folder is writable");
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("just made");
     dir
+}
+
+/// The ssh_config that hawiz in this process goes by, and the known hosts of all servers that run.
+struct Trust {
+    known: PathBuf,
+    lines: Mutex<BTreeMap<PathBuf, String>>,
+}
+
+fn trust() -> &'static Trust {
+    static TRUST: OnceLock<Trust> = OnceLock::new();
+    TRUST.get_or_init(|| {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ssh-trust");
+        fs::create_dir_all(&dir).expect("the target folder is writable");
+        for old in fs::read_dir(&dir).expect("just made").flatten() {
+            let name = old.file_name().to_string_lossy().into_owned();
+            let pid = name.rsplit('-').next().unwrap_or_default();
+            if !Path::new("/proc").join(pid).exists() {
+                let _ = fs::remove_file(old.path());
+            }
+        }
+        let me = std::process::id();
+        let (config, known) = (dir.join(format!("config-{me}")), dir.join(format!("known-{me}")));
+        let text = format!(
+            "Host *\n  UserKnownHostsFile {}\n  GlobalKnownHostsFile /dev/null\n  IdentitiesOnly yes\n",
+            known.display()
+        );
+        fs::write(&config, text).expect("the target folder is writable");
+        // SAFETY: once, before the first session of this process is opened; nothing here reads the environment through C.
+        unsafe { std::env::set_var("HAWIZ_SSH_CONFIG", &config) };
+        Trust { known, lines: Mutex::default() }
+    })
+}
+
+impl Trust {
+    /// The known hosts of the server in this folder; empty text takes them away.
+    fn say(&self, dir: &Path, lines: &str) {
+        let mut all = self.lines.lock().expect("nobody panics with it");
+        all.insert(dir.to_path_buf(), lines.to_string());
+        all.retain(|_, lines| !lines.is_empty());
+        let part = self.known.with_extension("part");
+        fs::write(&part, all.values().cloned().collect::<String>()).expect("the target folder is writable");
+        fs::rename(&part, &self.known).expect("the target folder is writable");
+    }
 }
 
 /// Keys for tests, made once for all of them: host keys of the sets `a` and `b`, and people's keys.
@@ -313,6 +357,7 @@ impl Drop for Sshd {
             eprintln!("sshd's log, {}:\n{}", self.dir.join("log").display(), self.log());
         }
         let _ = fs::remove_dir_all(&self.dir);
+        trust().say(&self.dir, "");
     }
 }
 
@@ -428,8 +473,7 @@ impl Sshd {
             .push("KbdInteractiveAuthentication no\nPrintMotd no\nPrintLastLog no\nUseDNS no\nLogLevel VERBOSE".into());
         config.push("Subsystem sftp internal-sftp".into());
         put("sshd_config", 0o644, &(config.join("\n") + "\n"));
-        fs::write(self.dir.join("known_hosts"), self.known("127.0.0.1")).expect("our own folder");
-        self.write_ssh_config();
+        self.trusted(&(self.known("127.0.0.1") + &self.known("::1")));
         if !node {
             return;
         }
@@ -513,13 +557,20 @@ impl Sshd {
     pub fn ssh_config(&self) -> PathBuf {
         self.dir.join("ssh_config")
     }
-    pub fn write_ssh_config(&self) {
+    /// What is known of its host keys from now on: lines of a known_hosts file.
+    pub fn trusted(&self, lines: &str) {
+        fs::write(self.dir.join("known_hosts"), lines).expect("our own folder");
+        trust().say(&self.dir, lines);
+        self.write_ssh_config();
+    }
+    fn write_ssh_config(&self) {
         let key = keys().join("id-ed25519");
         let text = format!(
             "Host n\n  HostName {}\n  Port {}\n  User {}\n  IdentityFile {}\nHost *\n  IdentitiesOnly yes\n  \
              UserKnownHostsFile {}\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  BatchMode yes\n  \
              ConnectTimeout 10\n",
-            self.address,
+            // Of an address with a scope.
+            self.address.replace('%', "%%"),
             self.port,
             self.login,
             key.display(),
@@ -568,6 +619,20 @@ impl Sshd {
         format!("[nodes.{name}]\nvia = [\"ssh\", \"-F\", \"{}\", \"-T\", \"n\", \"sh\"]\n{state}", config.display())
     }
 
+    /// Another account logs in from now on; it has a state directory that it may write to.
+    pub fn login_as(&mut self, user: &str) {
+        self.login = user.into();
+        fs::create_dir_all(self.state()).expect("our own folder");
+        done(self.command("chown").arg(user).arg(self.state()));
+        self.write_ssh_config();
+    }
+    /// It is known by another address from now on.
+    pub fn known_as(&mut self, address: &str) {
+        self.address = address.into();
+        // Whoever checks host keys leaves the scope of an address away, or does not.
+        let plain = address.split('%').next().unwrap_or(address);
+        self.trusted(&(self.known(address) + &self.known(plain)));
+    }
     /// Everything of it: server, sessions, and what these left behind. Of a node not its first process.
     pub fn all(&self) -> Vec<Pid> {
         let everybody = processes();
@@ -704,7 +769,10 @@ impl Wire {
         done(node.command("ip").args(words.split_whitespace()))
     }
     /// A wire to a node: the operator is `10.99.N.1` and `fd99:N::1` there, the node `….2`, by which it is known from now on.
-    pub fn join(&self, node: &mut Sshd, n: u8) {
+    /// Returns N: no two wires of a process have the same.
+    pub fn join(&self, node: &mut Sshd) -> u8 {
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        let n = (COUNT.fetch_add(1, Ordering::Relaxed) % 250) as u8;
         let there = node.pid().as_raw_nonzero();
         self.ip(&format!("link add v{n} type veth peer name eth0 netns {there}"));
         self.there(node, &format!("addr add 10.99.{n}.2/24 dev eth0"));
@@ -713,12 +781,8 @@ impl Wire {
         self.ip(&format!("addr add 10.99.{n}.1/24 dev v{n}"));
         self.ip(&format!("addr add fd99:{n}::1/64 dev v{n} nodad"));
         self.ip(&format!("link set v{n} up"));
-        self.known_as(node, &format!("10.99.{n}.2"));
-    }
-    fn known_as(&self, node: &mut Sshd, address: &str) {
-        node.address = address.into();
-        fs::write(node.dir.join("known_hosts"), node.known(address)).expect("our own folder");
-        node.write_ssh_config();
+        node.known_as(&format!("10.99.{n}.2"));
+        n
     }
     /// A wire through `delayer`, which holds every packet that long, each way. Ends with what is returned.
     pub fn join_slowly(&self, node: &mut Sshd, n: u8, delayer: &Path, one_way: Duration) -> Slow {
@@ -737,7 +801,7 @@ impl Wire {
         self.there(node, &format!("link set w{n} up"));
         self.ip(&format!("addr add 10.99.{n}.1 peer 10.99.{n}.2 dev v{n}"));
         self.ip(&format!("link set v{n} up"));
-        self.known_as(node, &format!("10.99.{n}.2"));
+        node.known_as(&format!("10.99.{n}.2"));
         slow
     }
     /// Pulls the cable to a node: nothing gets through, and nobody is told.
