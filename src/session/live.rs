@@ -119,7 +119,8 @@ pub fn look(
         if let Some(code) = looking.ended() {
             return Ok(Some(code));
         }
-        if !link.pump(until)? {
+        // Output without end has a deadline, too.
+        if now() >= until || !link.pump(until)? {
             return Ok(None);
         }
     }

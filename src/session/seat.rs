@@ -9,7 +9,7 @@ use super::wire::{self, Kept, Link, Lost, now, random, word};
 use crate::plan::Node;
 use crate::reach::{Claim, Greeting, Locked, Progress, Reply, Sent, Started, Truth, Unreachable};
 use crate::shell::Value;
-use crate::transport::Ways;
+use crate::transport::{Trouble, Ways};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -122,7 +122,7 @@ impl Door {
             return Err(Lost(format!("{} wants the password of root", how.word())));
         }
         let root = root.map(|how| (how, password.as_deref()));
-        let mut link = Link::open(node, &self.ways, &hello, root).map_err(|t| Lost(t.to_string()))?;
+        let mut link = self.link(&hello, root).map_err(|t| Lost(t.to_string()))?;
         let answer = link.answer(PROMPTLY).map_err(|lost| self.not_root(root, &link, lost))?;
         let mut greeting =
             Greeting { identity: None, boot: String::new(), uid: 0, state, unrecorded: None, addresses: Vec::new() };
@@ -145,6 +145,21 @@ impl Door {
             }
         }
         Ok((link, greeting))
+    }
+    /// A server that lets in a few logins at a time is asked again, not all at once.
+    fn link(&self, hello: &str, root: Option<(Become, Option<&str>)>) -> Result<Link, Trouble> {
+        let mut pause = Duration::from_millis(100);
+        for _ in 0..5 {
+            match Link::open(&self.node, &self.ways, hello, root) {
+                Err(t) if t.busy => {
+                    let part = u32::from_str_radix(&random(1), 16).unwrap_or_default();
+                    std::thread::sleep(pause + pause * part / 256);
+                    pause *= 2;
+                }
+                opened => return opened,
+            }
+        }
+        Link::open(&self.node, &self.ways, hello, root)
     }
     /// A session that did not begin, in better words where becoming root was what failed.
     fn not_root(&self, root: Option<(Become, Option<&str>)>, link: &Link, lost: Lost) -> Lost {

@@ -293,7 +293,16 @@ impl Link {
         if self.noisy {
             return format!("its shell printed without end and did not answer within {secs} s (what its login runs?)");
         }
+        if self.stranger().is_some() {
+            return format!("no shell answered within {secs} s, but something else did: a forced command?");
+        }
         format!("no answer within {secs} s")
+    }
+    /// The last line of something that is no session of ours, because nothing of ours was answered yet.
+    fn stranger(&self) -> Option<String> {
+        let said = String::from_utf8_lossy(&self.out);
+        let last = said.lines().map(str::trim).rfind(|l| !l.is_empty())?;
+        (self.seq == 1).then(|| last.chars().filter(|c| !c.is_control()).take(200).collect())
     }
     /// Gives the password that is asked for.
     fn prompted(&mut self) -> Result<(), Lost> {
@@ -316,6 +325,10 @@ impl Link {
         std::thread::sleep(Duration::from_millis(10));
         match (last, self.stream.ended()) {
             (_, Some(Ended { how, broken: true })) => how,
+            (None, Some(Ended { how, .. })) if self.stranger().is_some() => {
+                let said = self.stranger().expect("just seen");
+                format!("no shell came ({how}), only `{said}`: a forced command, or an account that lets nobody in?")
+            }
             (Some(last), _) => last.to_string(),
             (None, Some(Ended { how, .. })) => format!("its shell ended ({how})"),
             (None, None) => "the link was closed".into(),
@@ -336,7 +349,8 @@ impl Link {
                 self.password = None;
                 return Ok(body);
             }
-            if !self.pump(until)? {
+            // Bytes that keep coming are no answer.
+            if !self.pump(until)? || now() >= until {
                 return Err(Lost(self.no_answer(deadline)));
             }
             self.forget_noise(&begin);

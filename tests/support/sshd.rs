@@ -24,7 +24,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Nodes of the tests are reached by hawiz's own SSH; `false`: by the `ssh` of this machine, as `via`.
-pub const OURS: bool = false;
+pub const OURS: bool = true;
 
 const INIT: &str = include_str!("../ssh/init.sh");
 

@@ -247,11 +247,8 @@ impl Line {
                 Ok(moved || self.left || said_all)
             }
             Phase::Closing(mut channel, until) => {
-                let closed = match went(channel.close())? {
-                    Went::Later => false,
-                    Went::On(()) => !matches!(went(channel.wait_close())?, Went::Later),
-                    Went::Closed(_) => true,
-                };
+                // It waits for the other side's word, too.
+                let closed = !matches!(went(channel.close())?, Went::Later);
                 if closed || Instant::now() > until {
                     self.say(how(&channel), false);
                     self.out.fd = None;

@@ -12,6 +12,7 @@ use super::key_file::{KeyFile, public_key};
 use super::known_hosts::{self, KnownHosts, Verdict};
 use super::{Board, Facts, Road};
 use crate::transport::{Need, Said, Trouble};
+use rustix::io::Errno;
 use ssh2::{ErrorCode, KeyboardInteractivePrompt, MethodType, Prompt, Session};
 use std::time::Instant;
 
@@ -89,20 +90,22 @@ impl HostKey {
 /// Why the two did not agree on how to talk.
 pub(super) fn greeting_failed(failed: Failed, socket: &Socket, road: &Road) -> Trouble {
     let at = format!("{} port {}", socket.address, road.config.port);
+    // Closed before its first word: sshd drops logins when too many have begun (MaxStartups), or by address.
+    let dropped = || {
+        let mut t = Trouble::new(format!("{at} closed the connection before it said who it is"))
+            .hint("it may have too many logins at once (`MaxStartups`), or refuse this address");
+        t.busy = true;
+        t
+    };
     match failed {
         Failed::Late => {
             Trouble::new(format!("{at} takes connections, but its sshd said nothing within {} s", GREETING.as_secs()))
                 .hint("its sshd is stopped or hangs, or something else listens there")
         }
+        Failed::Socket(Errno::CONNRESET | Errno::PIPE) => dropped(),
         Failed::Socket(e) => Trouble::new(super::dial::broke(e)),
         Failed::Ssh(e) => match e.code() {
-            // Closed before its first word: sshd drops logins when too many have begun (MaxStartups), or by address.
-            ErrorCode::Session(-13 | -43 | -2) => {
-                let mut t = Trouble::new(format!("{at} closed the connection before it said who it is"))
-                    .hint("it may have too many logins at once (`MaxStartups`), or refuse this address");
-                t.busy = true;
-                t
-            }
+            ErrorCode::Session(-13 | -43 | -2) => dropped(),
             ErrorCode::Session(-5 | -8) => {
                 Trouble::new(format!("{at} and hawiz have no way of encryption or no kind of host key in common"))
                     .hint("`ssh -v` shows what it offers; such a host is reached by `via = [\"ssh\", …]`")
