@@ -54,6 +54,10 @@ pub struct Plan {
     /// `activate`: the same, taken when a roll-back has undone it.
     #[serde(default)]
     pub undone: Option<Proof>,
+    /// Exclusive systems: the gate that `activate` asks before it gives a node what only one may have. Asked, too, when a
+    /// roll-back makes a node active again; where there is none, the node's name is to be typed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reactivation: Option<Gate>,
     /// Paths that it mounts, unmounts, links or copies: hawiz's own state may not lie below them.
     #[serde(default)]
     pub paths: Vec<Value>,

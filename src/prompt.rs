@@ -47,8 +47,9 @@ pub enum Question {
     Terminal { step: String, node: String, file: String },
     /// The outcome of a step is unknown: did it happen?
     Unknown { step: String, lines: Vec<String> },
-    /// Undo these, in this order? `steps` are instances.
-    Undo { steps: Vec<String>, lines: Vec<String> },
+    /// Undo these, in this order? `steps` are instances. `active`: the node that they make active again, if they do; then
+    /// `gate` is that of an activation, else it is plain.
+    Undo { steps: Vec<String>, lines: Vec<String>, gate: Gate, active: Option<String> },
     /// A secret, not echoed.
     Secret { name: String, prompt: String },
     /// An input that has neither value nor default.

@@ -368,6 +368,44 @@ fn nine_when_rolled_back() {
     world.hawiz(&["resume", "--yes"]).is(2);
 }
 
+/// Undoing a deactivation makes its node active, so it asks what an activation asks before its exclusive change.
+#[test]
+fn a_roll_back_that_makes_a_node_active_takes_no_flag_for_a_word() {
+    let with = |gate: &str| {
+        let world = World::new("");
+        let (stop, fails) = (step("Stop", ""), fails(3, "undo.none = \"nothing\""));
+        let take = step("Active", "exclusive = true");
+        world.playbook(&format!(
+            "format = 1\ntitle = \"Two\"\n[inputs]\nw = {{}}\n[[inactive]]\nstage = \"Inactive\"\n[[inactive.step]]\nname = \"is not active\"\n\
+             check.sh = 'test ! -e \"$w/$node/active\"'\n[[activate]]\nuse = \"takes\"\n[[takes]]\nstage = \"Take\"\n{gate}\n[[takes.step]]\n{take}\
+             [[deactivate]]\nstage = \"Leave\"\n[[deactivate.step]]\n{stop}[[deactivate.step]]\n{fails}"
+        ));
+        world.hawiz(&["deactivate", "--on", "a", "--yes"]).is(6);
+        world
+    };
+    let world = with("gate = \"type two masters\"");
+    world.hawiz(&["rollback", "--yes"]).is(4).says("\"rollback\" = \"two masters\"");
+    world.put("answers.toml", "[gates]\n\"rollback\" = \"a\"\n");
+    world.hawiz(&["rollback", "--yes", "--answers", "answers.toml"]).is(4);
+    assert_eq!(world.trace("a"), ["stop", "fails"]);
+    world.put("answers.toml", "[gates]\n\"rollback\" = \"two masters\"\n");
+    world
+        .hawiz(&["rollback", "--answers", "answers.toml"])
+        .is(9)
+        .says("gate rollback: answered two masters by answers");
+    assert_eq!(world.trace("a"), ["stop", "fails", "undo-stop"]);
+
+    let plain = with("");
+    plain.hawiz(&["rollback", "--yes"]).is(9).says("gate rollback: answered yes by yes-flag");
+    let named = with("gate = \"type\"");
+    named.hawiz(&["rollback", "--yes"]).is(4).says("\"rollback\" = \"a\"");
+    // The other node is active meanwhile: no answer helps.
+    named.put("w/b/active", "");
+    named.put("answers.toml", "[gates]\n\"rollback\" = \"a\"\n");
+    named.hawiz(&["rollback", "--answers", "answers.toml"]).is(6).says("b is active");
+    assert_eq!(named.trace("a"), ["stop", "fails"]);
+}
+
 #[test]
 fn ten_when_an_undo_failed_and_what_is_left_is_said() {
     let world = one(&[&step("First", ""), &fails(3, "undo.sh = 'test -e \"$w/mended\"'")]);

@@ -253,7 +253,7 @@ fn every_way_out_stops_and_leaves_the_terminal_as_it_was() {
             failure(&[Choice::Retry]),
             Question::Secret { name: "pw".into(), prompt: "Password".into() },
             Question::Input { name: "vip".into(), prompt: "Virtual IP".into(), choices: vec![] },
-            Question::Undo { steps: vec![], lines: vec![] },
+            Question::Undo { steps: vec![], lines: vec![], gate: Gate::Ask, active: None },
         ] {
             let mut pty = Pty::new();
             let asked = ask(&pty, vec![question.clone()]);
@@ -437,7 +437,15 @@ fn every_other_question_has_its_words() {
     let unknown = || Question::Unknown { step: step(), lines: lines() };
     q(unknown(), "[h]appened  [d]id not  [q]uit, resumable  [?]: ", "h\r", Answer::Choice(Choice::Happened, None));
     q(unknown(), "[?]: ", "d\r", Answer::Choice(Choice::DidNot, None));
-    q(Question::Undo { steps: vec![], lines: lines() }, "Undo?  [y]es  [n]o  [?]: ", "y\r", Answer::Yes);
+    q(
+        Question::Undo { steps: vec![], lines: lines(), gate: Gate::Ask, active: None },
+        "Undo?  [y]es  [n]o  [?]: ",
+        "y\r",
+        Answer::Yes,
+    );
+    let (gate, active) = (Gate::Type("xcatmn1".into()), Some("xcatmn1".into()));
+    let undo = Question::Undo { steps: vec![], lines: lines(), gate, active };
+    q(undo, "Type `xcatmn1` to undo these; else it asks again, Esc stops: ", "xcatmn1\r", text("xcatmn1"));
     let kind =
         || Question::Input { name: "db".into(), prompt: "Database".into(), choices: vec!["a".into(), "b".into()] };
     q(kind(), "Database (a, b; no default): ", "b\r", text("b"));

@@ -253,7 +253,14 @@ fn questions_say_what_happened_and_what_stands() {
         let mut all: Vec<String> = plan.steps().filter(|s| s.changes()).map(|s| s.instance.clone()).collect();
         all.reverse();
         put("failure, told", d.failure(&Failed { told: true, ..failed }));
-        put("undo", d.undo(&plan, &all, None));
+        put("undo", d.undo(&plan, &all, None, None));
+        put("undo that makes a node active", d.undo(&plan, &all[..1], Some(&looks), Some("xcatmn2")));
+        let mut console = start.clone();
+        if let hawiz::plan::What::Change(c) = &mut console.what {
+            c.tty = true;
+        }
+        put("lend", d.lend(&console, "xcatmn2", &looks));
+        put("manual, for want of a terminal", d.manual(&console, Some(&looks)));
         put("attest", d.attest(&plan, "xcatmn1", &looks));
         put("manual", d.manual(&plan.stages[3].steps[0], Some(&looks)));
         put("overdue", d.overdue(start, "xcatmn2", secs(300), "still\nrunning\n"));

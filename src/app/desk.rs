@@ -174,8 +174,8 @@ impl Person {
                     *lines = self.drawer.unknown(s, &node_of(s), &why, Some(&screen.looks));
                 }
             }
-            Question::Undo { steps, lines } if !steps.is_empty() => {
-                *lines = self.drawer.undo(&self.plan, steps, Some(&screen.looks));
+            Question::Undo { steps, lines, active, .. } if !steps.is_empty() => {
+                *lines = self.drawer.undo(&self.plan, steps, Some(&screen.looks), active.as_deref());
             }
             Question::Terminal { .. }
             | Question::Trust { .. }

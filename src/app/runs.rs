@@ -6,7 +6,7 @@ use crate::cli::{Answer, Common, Output, Set};
 use crate::event::{Event, Outcome};
 use crate::history::History;
 use crate::journal::{self, Journal};
-use crate::plan::Step;
+use crate::plan::{Gate, Step};
 use crate::problem::{Exit, Fatal};
 use crate::site::Answers;
 use crate::ui::{self, Style, View};
@@ -167,9 +167,19 @@ fn again(
         }
     }
     let interactive = interactive();
-    if !interactive && back && !answer.yes {
-        return Err(Fatal::new(Exit::NotReady, "there is no terminal to show the roll-back on; nothing was run")
-            .hint("`--yes` accepts it"));
+    if !interactive && back {
+        let gate = crate::engine::undo_gate(&plan, &history);
+        if !crate::prompt::answers::takes_back(&gate, &answers, answer.yes) {
+            let hint = match gate {
+                Gate::Type(word) => format!(
+                    "it makes a node active again, so its gate is an activation's: answer it with --answers FILE, in which stands\n  \
+                     [gates]\n  \"rollback\" = \"{word}\""
+                ),
+                _ => "`--yes` accepts it".to_string(),
+            };
+            let text = "there is no terminal to show the roll-back on; nothing was run";
+            return Err(Fatal::new(Exit::NotReady, text).hint(hint));
+        }
     }
     if !interactive && !back {
         let left = |s: &Step| {

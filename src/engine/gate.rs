@@ -12,7 +12,7 @@ use crate::shell::Value;
 use std::time::Duration;
 
 /// A yes that took longer has its looks taken again.
-const FRESH: Duration = Duration::from_secs(30);
+pub(super) const FRESH: Duration = Duration::from_secs(30);
 
 /// How a stage's gate stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

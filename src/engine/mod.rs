@@ -28,6 +28,7 @@ mod undo;
 
 pub(crate) use looks::{Wanted, evidence, value_of, words};
 pub(crate) use proof::not_so;
+pub(crate) use undo::gate_of as undo_gate;
 
 use crate::event::{Event, Outcome, Proven, Verdict};
 use crate::history::History;

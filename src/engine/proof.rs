@@ -25,7 +25,17 @@ impl Engine<'_> {
     /// Every peer, or the run ends here.
     pub(super) fn prove_all(&mut self, again: bool) -> Go {
         let plan = self.plan;
-        let peers: Vec<&Proof> = plan.proof.iter().filter(|p| Some(&p.node) != plan.target.as_ref()).collect();
+        self.prove_these(plan.proof.iter().filter(|p| Some(&p.node) != plan.target.as_ref()).collect(), again)
+    }
+
+    /// All but this one, which is to be active again: also the node that this run is about.
+    pub(super) fn prove_all_but(&mut self, node: &str) -> Go {
+        let plan = self.plan;
+        let all = plan.proof.iter().chain(&plan.closing).chain(&plan.undone);
+        self.prove_these(all.filter(|p| p.node != node).collect(), true)
+    }
+
+    fn prove_these(&mut self, peers: Vec<&Proof>, again: bool) -> Go {
         let nodes: Vec<String> = peers.iter().map(|p| p.node.clone()).collect();
         let met = self.greet_each(&nodes)?;
         let reached: Vec<&Proof> = peers.iter().zip(&met).filter_map(|(p, met)| met.is_ok().then_some(*p)).collect();

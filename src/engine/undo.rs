@@ -1,14 +1,22 @@
 //! Roll-back: what this run changed, and nothing else, last first, shown before it runs.
 //!
 //! Invariants: an undo is recorded as a step is, and one whose end is not known is learnt, never repeated; a step that may
-//! still be running is ended first; one undo that fails leaves the run *stuck*, with the commands that are left. An undo
-//! with an exclusive effect is an activation: the same proof comes before it.
+//! still be running is ended first; one undo that fails leaves the run *stuck*, with the commands that are left.
+//!
+//! An undo with an exclusive effect is an activation: the same proof comes before it, and the same gate. That gate is the
+//! one before the exclusive changes of the playbook's `activate` ([`crate::plan::Plan::reactivation`]): typed where it is
+//! typed, plain where it is plain, so that `--yes` answers it exactly where it answers an activation's. A plan that knows
+//! none (an older one, a playbook whose `activate` has no exclusive change) wants the node's name typed. What is asked and
+//! answered is recorded under the gate id `rollback`, by which an answers file answers it.
 
 use super::attempt::{Attempt, Ran};
+use super::gate::FRESH;
 use super::looks::Seen;
 use super::{Engine, Go, Halt};
 use crate::event::{Event, Outcome, Proven, Purpose};
-use crate::plan::{Answer, Look, Step, Undo, What};
+use crate::history::History;
+use crate::plan::{Answer, Gate, Look, Plan, Step, Undo, What};
+use crate::prompt::answers::ROLL_BACK;
 use crate::prompt::{Answer as Said, Question};
 use crate::reach::Truth;
 use crate::shell::{Command, Word};
@@ -29,6 +37,32 @@ fn parts(step: &Step) -> Option<(&Undo, Option<&Look>)> {
 /// Its undo makes a node active, or gives it what only one node may have.
 fn activates(step: &Step) -> bool {
     matches!(&step.what, What::Change(c) if matches!(c.kind.as_str(), "ip-del" | "umount" | "resource"))
+}
+
+/// The node that undoing these makes active again, if it does: giving back what a deactivation took, or undoing a change that
+/// took what only one node may have.
+fn active_again(plan: &Plan, history: &History, steps: &[&Step]) -> Option<String> {
+    let taken = steps.iter().find(|s| activates(s)).and_then(|s| history.steps.get(&s.instance));
+    let target = plan.target.clone().filter(|_| plan.procedure == "deactivate");
+    target.or_else(|| taken.map(|s| s.node.clone())).filter(|_| plan.exclusive)
+}
+
+/// The gate of the roll-back of this run.
+pub(crate) fn gate_of(plan: &Plan, history: &History) -> Gate {
+    let steps: Vec<&Step> = history.to_undo().iter().filter_map(|i| plan.steps().find(|s| s.instance == **i)).collect();
+    match active_again(plan, history, &steps) {
+        Some(node) => reactivation(plan, &node),
+        None => Gate::Ask,
+    }
+}
+
+fn reactivation(plan: &Plan, node: &str) -> Gate {
+    match &plan.reactivation {
+        Some(Gate::Ask | Gate::Open) => Gate::Ask,
+        // A word of the playbook's own stays; a name is that of the node it is about.
+        Some(Gate::Type(word)) if plan.target.as_ref() != Some(word) => Gate::Type(word.clone()),
+        Some(Gate::Type(_)) | None => Gate::Type(node.to_string()),
+    }
 }
 
 impl Engine<'_> {
@@ -66,20 +100,11 @@ impl Engine<'_> {
         if steps.is_empty() {
             return Err(Halt::Stopped("nothing of this run is left to undo".into()));
         }
-        // Giving back what a deactivation took makes the node active again.
-        if plan.exclusive && (plan.procedure == "deactivate" || steps.iter().any(|s| activates(s))) {
+        let active = active_again(plan, &self.history, &steps);
+        if active.is_some() {
             self.prove_all(false)?;
         }
-        let lines = self.undo_lines(&steps);
-        loop {
-            let given = self.prompter.ask(&Question::Undo { steps: todo.clone(), lines: lines.clone() });
-            match given.answer {
-                Said::Yes => break,
-                Said::Again => {}
-                Said::Stop(why) => return Err(Halt::Stopped(why)),
-                _ => return Err(Halt::Stopped("the roll-back was declined".into())),
-            }
-        }
+        self.ask_back(&steps, active)?;
         let (run, hawiz) = (self.history.run.clone(), env!("CARGO_PKG_VERSION").to_string());
         self.record(Event::RunResumed { run, purpose: "rollback".into(), hawiz })?;
         for step in steps {
@@ -95,6 +120,51 @@ impl Engine<'_> {
             }
         }
         self.inactive_again()
+    }
+
+    /// The gate of a roll-back.
+    fn ask_back(&mut self, steps: &[&Step], active: Option<String>) -> Go {
+        let gate = active.as_ref().map_or(Gate::Ask, |node| reactivation(self.plan, node));
+        let question = Question::Undo {
+            steps: steps.iter().map(|s| s.instance.clone()).collect(),
+            lines: self.undo_lines(steps),
+            gate: gate.clone(),
+            active: active.clone(),
+        };
+        let yes = match &gate {
+            Gate::Type(word) => word.clone(),
+            _ => "yes".to_string(),
+        };
+        loop {
+            if active.is_some() {
+                self.record(Event::GateAsked { stage: ROLL_BACK.into() })?;
+            }
+            let given = self.prompter.ask(&question);
+            let typed = matches!((&gate, &given.answer), (Gate::Type(word), Said::Text(t)) if t.lossy() == *word);
+            let (answer, halt) = match given.answer {
+                Said::Again => {
+                    if active.is_some() {
+                        self.prove_all(true)?;
+                    }
+                    continue;
+                }
+                Said::Yes => (yes.as_str(), None),
+                _ if typed => (yes.as_str(), None),
+                Said::Stop(why) => ("stop", Some(Halt::Stopped(why))),
+                _ => ("no", Some(Halt::Stopped("the roll-back was declined".into()))),
+            };
+            if active.is_some() {
+                let (stage, answer, by) = (ROLL_BACK.into(), answer.to_string(), given.by.to_string());
+                self.record(Event::GateAnswered { stage, answer, by })?;
+            }
+            if let Some(halt) = halt {
+                return Err(halt);
+            }
+            if given.took > FRESH && active.is_some() {
+                self.prove_all(true)?;
+            }
+            return Ok(());
+        }
     }
 
     /// A roll-back of an activation ends as a deactivation does: the node must be inactive, as it would have to prove to
@@ -191,8 +261,9 @@ impl Engine<'_> {
             Undo::None(why) => (Outcome::Skipped(why.clone()), String::new()),
             Undo::Manual(text) => (self.undo_by_hand(step, &node, text, done)?, String::new()),
             Undo::Run(command) => {
-                if self.plan.exclusive && activates(step) {
-                    self.prove_all(true)?;
+                let takes = activates(step) || (step.exclusive && self.plan.procedure == "deactivate");
+                if self.plan.exclusive && takes {
+                    self.prove_all_but(&node)?;
                 }
                 match self.undo_attempt(step, &node, command, done)? {
                     Ok(attempt) => {

@@ -8,6 +8,13 @@ use crate::plan::{Gate, Plan, Step, What};
 use crate::site::Answers;
 use std::time::Duration;
 
+/// The id under which an answers file answers the gate of a roll-back.
+pub const ROLL_BACK: &str = "rollback";
+
+fn is_yes(said: &str) -> bool {
+    ["yes", "y"].iter().any(|yes| said.trim().eq_ignore_ascii_case(yes))
+}
+
 /// Answers from a file and flags; a person, where there is one, is asked for the rest.
 pub struct Scripted<'a> {
     pub answers: Answers,
@@ -32,9 +39,7 @@ impl Scripted<'_> {
                     }
                     let yes = match gate {
                         Gate::Type(word) => said.value == *word,
-                        _ => {
-                            said.value.trim().eq_ignore_ascii_case("yes") || said.value.trim().eq_ignore_ascii_case("y")
-                        }
+                        _ => is_yes(&said.value),
                     };
                     return Some((if yes { Answer::Yes } else { Answer::No }, "answers"));
                 }
@@ -53,7 +58,16 @@ impl Scripted<'_> {
                 };
                 Some((answer, "answers"))
             }
-            Question::Undo { .. } => self.yes.then_some((Answer::Yes, "yes-flag")),
+            Question::Undo { gate, .. } => {
+                let said = self.answers.gates.iter().find(|(id, _)| id.value == ROLL_BACK);
+                match (said, gate) {
+                    (Some((_, said)), Gate::Type(word)) if said.value == *word => Some((Answer::Yes, "answers")),
+                    (Some((_, said)), Gate::Ask | Gate::Open) if is_yes(&said.value) => Some((Answer::Yes, "answers")),
+                    (Some(_), _) => Some((Answer::No, "answers")),
+                    (None, Gate::Type(_)) => None,
+                    (None, _) => self.yes.then_some((Answer::Yes, "yes-flag")),
+                }
+            }
             _ => None,
         }
     }
@@ -112,6 +126,13 @@ pub fn missing(plan: &Plan, answers: &Answers, yes: bool, left: impl Fn(&Step) -
         }
     }
     out
+}
+
+/// Whether the gate of a roll-back would be passed.
+pub fn takes_back(gate: &Gate, answers: &Answers, yes: bool) -> bool {
+    let mut scripted = Scripted { answers: answers.clone(), yes, person: None };
+    let question = Question::Undo { steps: Vec::new(), lines: Vec::new(), gate: gate.clone(), active: None };
+    scripted.ask(&question).answer == Answer::Yes
 }
 
 /// An answers file to fill in: every gate with the digest of its commands.

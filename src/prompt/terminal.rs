@@ -429,6 +429,14 @@ impl Prompter for Terminal {
                 self.pick("Did it happen?", &[Choice::Happened, Choice::DidNot, Choice::Quit], &[&h, &d, &q])
             }
             Question::Terminal { .. } => Answer::Ran(Ended::Never("who is asked does not know how to start it".into())),
+            Question::Undo { lines, gate: Gate::Type(word), .. } => {
+                self.lines(lines);
+                let shown = harmless(word);
+                let prompt = format!("Type `{shown}` to undo these; else it asks again, Esc stops");
+                self.typed(&prompt, false, &format!("`{shown}`, exactly so, or press Esc"), |t| {
+                    (t.trim() == word).then(|| Answer::Text(Value::from(t.trim())))
+                })
+            }
             Question::Undo { lines, .. } => {
                 self.lines(lines);
                 let yes = offer("y", "yes", "[y]es", "undo these, in this order");

@@ -10,6 +10,7 @@ mod functions;
 pub mod inputs;
 pub mod names;
 mod places;
+mod reactivate;
 mod scope;
 mod steps;
 mod syntax;
@@ -200,6 +201,7 @@ impl Resolver<'_> {
         let activates =
             exclusive && (procedure == "activate" || stages.iter().flat_map(|s| &s.steps).any(|s| s.exclusive));
         self.own_addresses();
+        let reactivation = target.as_ref().filter(|_| exclusive).and_then(|t| self.reactivation(t));
         let mut plan = Plan {
             format: plan::FORMAT,
             hawiz: env!("CARGO_PKG_VERSION").into(),
@@ -221,6 +223,7 @@ impl Resolver<'_> {
             stages,
             closing,
             undone,
+            reactivation,
             paths: std::mem::take(&mut self.out.paths),
             addresses: std::mem::take(&mut self.out.addresses),
             digest: String::new(),
@@ -483,12 +486,14 @@ impl Resolver<'_> {
 pub fn plan_digest(plan: &Plan) -> String {
     let stages: Vec<_> =
         plan.stages.iter().map(|s| (&s.id, &s.title, &s.gate, &s.when, &s.when_on, &s.digest)).collect();
-    digest_of(&(
+    let base = digest_of(&(
         (plan.format, &plan.procedure, &plan.title, &plan.about, &plan.target, &plan.nodes),
         (&plan.env, &plan.functions, &plan.inputs, &plan.secrets, &plan.captures),
         (plan.exclusive, plan.activates, &plan.proof, &plan.closing, &plan.undone, &plan.paths, &plan.addresses),
         stages,
-    ))
+    ));
+    // Older plans have none, and keep their digest.
+    plan.reactivation.as_ref().map_or(base.clone(), |gate| digest_of(&(&base, gate)))
 }
 
 /// The digest of plain data, as its JSON.

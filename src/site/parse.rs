@@ -8,6 +8,7 @@ use crate::playbook::names::slashes;
 use crate::playbook::read::{Read, Reader, Slot};
 use crate::playbook::{At, names};
 use crate::problem::Problems;
+use crate::prompt::answers::ROLL_BACK;
 use std::path::Path;
 
 impl Site {
@@ -227,7 +228,9 @@ impl Answers {
                 manual: raw.manual.take().unwrap_or_default().0,
                 plan: raw.plan.take(),
             };
-            for (id, _) in answers.digests.iter().chain(&answers.gates) {
+            // A roll-back is no stage of any plan, and has a gate all the same.
+            let gates = answers.gates.iter().filter(|(id, _)| id.value != ROLL_BACK);
+            for (id, _) in answers.digests.iter().chain(gates) {
                 slashes(id, 1, "`PROCEDURE/STAGE`", &mut r);
             }
             for (id, _) in &answers.manual {

@@ -359,7 +359,8 @@ impl Drawer {
     }
 
     /// Undo these, in this order? `steps` are instances, the first is undone first.
-    pub fn undo(&self, plan: &Plan, steps: &[String], looks: Option<&Looks>) -> Vec<String> {
+    /// `active`: the node that they make active again.
+    pub fn undo(&self, plan: &Plan, steps: &[String], looks: Option<&Looks>, active: Option<&str>) -> Vec<String> {
         let m = self.marks();
         let known: std::collections::HashMap<&str, &Step> = plan.steps().map(|s| (s.instance.as_str(), s)).collect();
         let mut out = vec![format!("Undo {}, in this order:", count(steps.len(), "change", "changes"))];
@@ -389,6 +390,12 @@ impl Drawer {
                     let text = format!("      {} CANNOT BE UNDONE: {}; roll-back ends here", m.no, harmless(why));
                     out.extend(hang(&text, self.width));
                 }
+            }
+        }
+        if let (Some(node), Some(looks)) = (active, looks) {
+            out.push(format!("  This makes {} active again.", harmless(node)));
+            for proof in plan.proof.iter().filter(|p| p.node != node) {
+                out.extend(self.row("proof", &self.proof(&proof.node, looks)));
             }
         }
         out
@@ -451,7 +458,7 @@ impl Drawer {
             What::Check(_) => String::new(),
         };
         if matches!(step.what, What::Change(_)) {
-            out.push("  Run this there, on a terminal; none reaches it from here:".to_string());
+            out.extend(hang("  Run this there, on a terminal; none reaches it from here:", self.width));
             out.extend(wrap_command(&block(&text), self.width.saturating_sub(4)).iter().map(|l| format!("    {l}")));
         } else {
             out.extend(text.lines().flat_map(|l| hang(&format!("  {l}"), self.width)));

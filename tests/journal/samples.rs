@@ -168,6 +168,7 @@ pub fn plan() -> Plan {
         ],
         closing: Some(proof("xcatmn2")),
         undone: None,
+        reactivation: None,
         paths: vec![Value::from("/install")],
         addresses: vec![Value::from("10.5.106.7")],
         digest: "e3b0".into(),

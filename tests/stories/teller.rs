@@ -194,6 +194,7 @@ pub fn plan(stages: Vec<Stage>) -> Plan {
         stages,
         closing: None,
         undone: None,
+        reactivation: None,
         paths: Vec::new(),
         addresses: Vec::new(),
         digest: "d1".into(),
@@ -205,6 +206,7 @@ pub fn exclusive(mut plan: Plan) -> Plan {
     let proof = |node: &str| Proof { node: node.into(), steps: vec![check("quiet", node)] };
     (plan.exclusive, plan.activates) = (true, true);
     plan.proof = vec![proof("a"), proof("b")];
+    plan.reactivation = Some(Gate::Ask);
     plan
 }
 
@@ -252,7 +254,11 @@ impl Prompter for Person {
             Question::Attest { node, lines } => Some(format!("? vouch for {node}: {}", lines.join(" / "))),
             Question::Terminal { node, file, .. } => Some(format!("? terminal for {file} on {node}")),
             Question::Unknown { lines, .. } => Some(format!("? did it happen: {}", lines.join(" / "))),
-            Question::Undo { lines, .. } => Some(format!("? undo: {}", lines.join(" / "))),
+            Question::Undo { lines, gate, active, .. } => {
+                let typed = if let Gate::Type(word) = gate { format!(", type `{word}`") } else { String::new() };
+                let active = active.as_ref().map(|n| format!(" (makes {n} active{typed})")).unwrap_or_default();
+                Some(format!("? undo{active}: {}", lines.join(" / ")))
+            }
             other => Some(format!("? {other:?}")),
         };
         let answer = self.answers.pop_front().unwrap_or(Said::Quit);

@@ -176,4 +176,52 @@ stories! {
         s.runbook();
         s
     };
+    a_roll_back_that_makes_a_node_active_asks_the_gate_of_an_activation: deactivate(plain(vec![change("x", "a"), change("z", "a")])), |s| {
+        s.plan.reactivation = Some(Gate::Type("two masters".into()));
+        let mut s = s.acts("make z", &[Act::Fail(1)]);
+        s.runbook();
+        // Plain yes is none, neither of a runbook nor typed.
+        s.roll_back_runbook();
+        s.roll_back(&[Said::Text("yes".into())]);
+        assert!(s.world().facts.contains("x"));
+        s.roll_back(&[Said::Text("two masters".into())]);
+        s
+    };
+    where_no_gate_of_an_activation_is_known_the_nodes_name_is_typed: deactivate(plain(vec![change("x", "a"), change("z", "a")])), |s| {
+        s.plan.reactivation = None;
+        let mut s = s.acts("make z", &[Act::Fail(1)]);
+        s.runbook();
+        s.roll_back_runbook();
+        s.roll_back(&[Said::Text("a".into())]);
+        s
+    };
+    the_name_that_is_typed_is_the_one_of_the_node_that_becomes_active: exclusive(plan(vec![
+        stage("go", Gate::Ask, vec![change("vip", "b").kind("ip-del"), change("z", "a")]),
+    ])), |s| {
+        s.plan.reactivation = Some(Gate::Type("a".into()));
+        s.plan.undone = Some(hawiz::plan::Proof { node: "a".into(), steps: vec![check("silent", "a")] });
+        let mut s = s.acts("make z", &[Act::Fail(1)]);
+        s.runbook();
+        s.roll_back(&[Said::Text("b".into())]);
+        s.world().facts.insert("silent".into());
+        s.roll_back(&[Said::Text("b".into())]);
+        s
+    };
+    a_gate_of_a_roll_back_that_took_long_has_its_proof_taken_again: deactivate(plain(vec![change("x", "a"), change("z", "a")])), |s| {
+        let mut s = s.acts("make z", &[Act::Fail(1)]);
+        s.runbook();
+        s.takes.set(31);
+        let s_ = s.on("? undo", Trigger::NoFact("quiet"));
+        s = s_;
+        s.roll_back(&[Said::Yes]);
+        assert!(s.world().facts.contains("x"));
+        s
+    };
+    a_roll_back_that_makes_nobody_active_asks_as_before: exclusive(plain(vec![change("x", "a"), change("z", "a")])), |s| {
+        s.plan.reactivation = Some(Gate::Type("a".into()));
+        let mut s = s.acts("make z", &[Act::Fail(1)]);
+        s.runbook();
+        s.roll_back_runbook();
+        s
+    };
 }

@@ -115,6 +115,7 @@ pub fn bare(stages: Vec<Stage>) -> Plan {
         stages,
         closing: None,
         undone: None,
+        reactivation: None,
         paths: vec![],
         addresses: vec![],
         digest: "d1ge57d1ge57d1ge57".into(),
