@@ -199,3 +199,26 @@ fn where_no_record_is_kept_the_script_removes_itself() {
     assert_eq!(console(&world).as_deref(), Some("plain"));
     assert!(ours(listed()) <= before);
 }
+
+#[test]
+fn an_interrupt_in_a_step_is_not_shown_by_the_terminal_and_afterwards_it_is_again() {
+    let world = World::new(&lonely(&[
+        "name = \"Slow\"\nrun.sh = '''\n: >\"$w/begun\"\nsleep 2\n: >\"$w/$node/slow\"\n'''\n\
+         done.sh = 'test -e \"$w/$node/slow\"'\nundo.none = \"nothing\"\n",
+        &step("Next", ""),
+    ]));
+    world.lonely_site();
+    let begun = world.dir.join("w/begun");
+    let command = format!("trap : INT; {} activate --on a; echo \"[$?]\"; stty -a", env!("CARGO_BIN_EXE_hawiz"));
+    let mut gate = keys(vec![(GATE, "y\r")]);
+    let mut sent = false;
+    let ran = talk_to(&world, &["sh", "-c", &command], PATIENCE, |screen| {
+        gate(screen).or_else(|| (begun.exists() && !std::mem::replace(&mut sent, true)).then(|| b"\x03".to_vec()))
+    });
+    let ran = ran.says("[6]").says(" echoctl ");
+    // `stty` names the key.
+    let shown = ran.out.split("speed").next().expect("a split gives one at least");
+    assert!(!shown.contains("^C"), "{}", ran.out);
+    assert!(world.dir.join("w/a/slow").exists());
+    assert!(world.trace("a").is_empty());
+}

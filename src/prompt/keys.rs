@@ -8,7 +8,7 @@
 //! the cursor is shown. What was typed before the question stood is never part of an answer.
 
 use super::Ended;
-use super::lend::{Lend, lend};
+use super::lend::{Lend, lend, unstopped};
 use crate::ui::escape;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
@@ -63,6 +63,14 @@ pub struct Keys {
     signalled: Signalled,
     /// `TERM=dumb`: no control sequence at all.
     dumb: bool,
+    /// The terminal does not show control characters while this lives.
+    hushed: bool,
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        self.hush(false);
+    }
 }
 
 /// The terminal's modes while a line is read; dropped, they are as before.
@@ -86,7 +94,26 @@ struct Edit {
 
 impl Keys {
     pub fn new(input: OwnedFd, output: OwnedFd, wake: Option<OwnedFd>, signalled: Signalled, dumb: bool) -> Self {
-        Keys { input, output, wake, signalled, dumb }
+        Keys { input, output, wake, signalled, dumb, hushed: false }
+    }
+
+    /// A `^C` that the terminal shows moves the cursor under whatever is being drawn, and leaves a dead line behind. From
+    /// here on it is not shown; dropped, it is again.
+    pub fn hushed(mut self) -> Self {
+        let shows = termios::tcgetattr(&self.input).is_ok_and(|m| m.local_modes.contains(LocalModes::ECHOCTL));
+        self.hushed = shows;
+        self.hush(true);
+        self
+    }
+
+    fn hush(&self, hush: bool) {
+        if !self.hushed {
+            return;
+        }
+        if let Ok(mut modes) = termios::tcgetattr(&self.input) {
+            modes.local_modes.set(LocalModes::ECHOCTL, !hush);
+            let _ = unstopped(|| termios::tcsetattr(&self.input, OptionalActions::Now, &modes));
+        }
     }
 
     /// Writes to the terminal; `false` when it is gone.
@@ -117,7 +144,10 @@ impl Keys {
     /// Lends the terminal to a program, until it ends or hawiz has to leave.
     pub fn lend(&self, argv: &[OsString], dir: &Path, leave: &dyn Fn() -> bool) -> Ended {
         let (input, output, dumb) = (self.input.as_fd(), self.output.as_fd(), self.dumb);
-        lend(&Lend { input, output, dumb, leave }, argv, dir)
+        self.hush(false);
+        let ended = lend(&Lend { input, output, dumb, leave }, argv, dir);
+        self.hush(true);
+        ended
     }
 
     fn show_cursor(&self) {
@@ -154,7 +184,9 @@ impl Keys {
         drop(raw);
         match end {
             End::Suspend => {
+                self.hush(false);
                 stop_this_job();
+                self.hush(true);
                 Line::Again
             }
             End::Line(line) => line,
@@ -355,10 +387,14 @@ enum Escape {
 
 /// What ^Z does at a shell: the whole job stops (a `| tee` too), and goes on when the shell says so. Where no shell
 /// could wake it again (PID 1 of a container), nothing is stopped.
-fn stop_this_job() {
+/// False where nobody could wake it, so that it was not stopped.
+pub(super) fn stop_this_job() -> bool {
     let woken = Arc::new(AtomicBool::new(false));
-    let Ok(id) = signal_hook::flag::register(signal_hook::consts::SIGCONT, Arc::clone(&woken)) else { return };
-    if crate::signal::suspend() {
+    let Ok(id) = signal_hook::flag::register(signal_hook::consts::SIGCONT, Arc::clone(&woken)) else {
+        return false;
+    };
+    let stopped = crate::signal::suspend();
+    if stopped {
         // With several threads this one may run on for a moment before all are stopped; it must not get as far as the
         // next question, which changes the terminal's modes. Bounded by turns, not by the time spent stopped.
         for _ in 0..2000 {
@@ -369,6 +405,7 @@ fn stop_this_job() {
         }
     }
     signal_hook::low_level::unregister(id);
+    stopped
 }
 
 /// A second descriptor of the same terminal.

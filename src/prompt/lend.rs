@@ -9,7 +9,7 @@
 //! signal that would stop it for that is held off, and nothing safe does that.
 
 use super::Ended;
-use crate::signal::suspend;
+use super::keys::stop_this_job;
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpgrp, kill_process_group, waitpid};
@@ -42,7 +42,7 @@ pub struct Lend<'a> {
 }
 
 /// Does something that would stop a process of the background.
-fn unstopped<T>(does: impl FnOnce() -> T) -> T {
+pub(super) fn unstopped<T>(does: impl FnOnce() -> T) -> T {
     // SAFETY: the sets are initialised by sigemptyset and pthread_sigmask before they are read; only this thread's mask is
     // changed, and it is put back. Both calls may be made between fork and exec.
     unsafe {
@@ -182,7 +182,7 @@ fn pause(of: &Lend, back: &Back, pid: Pid) {
     let theirs = tcgetattr(of.input).ok();
     back.take();
     // Gone on with in the background, the terminal is not its own to give.
-    while suspend() && back.foreground && tcgetpgrp(of.input).is_ok_and(|g| g != getpgrp()) && !(of.leave)() {}
+    while stop_this_job() && back.foreground && tcgetpgrp(of.input).is_ok_and(|g| g != getpgrp()) && !(of.leave)() {}
     unstopped(|| {
         if let Some(modes) = theirs {
             let _ = tcsetattr(of.input, OptionalActions::Now, &modes);

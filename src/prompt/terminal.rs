@@ -48,7 +48,9 @@ impl Terminal {
     /// reads it empty and names the signal.
     pub fn new(wake: Option<OwnedFd>, signalled: Signalled, colours: bool) -> std::io::Result<Self> {
         let dumb = std::env::var("TERM").map_or(true, |t| t.is_empty() || t == "dumb");
-        Terminal::on(same(rustix::stdio::stdin())?, same(rustix::stdio::stderr())?, wake, signalled, colours, dumb)
+        let (input, output) = (same(rustix::stdio::stdin())?, same(rustix::stdio::stderr())?);
+        let Terminal { keys, colours } = Terminal::on(input, output, wake, signalled, colours, dumb)?;
+        Ok(Terminal { keys: keys.hushed(), colours })
     }
 
     /// On any terminal.
