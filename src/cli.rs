@@ -101,6 +101,8 @@ pub enum Command {
         #[command(flatten)]
         set: Set,
     },
+    /// Whether each node can be reached, entered and commanded; if not, what to do
+    Nodes,
     /// Go on with a run that was stopped
     Resume {
         /// The run [default: the newest that can be resumed]

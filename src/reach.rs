@@ -55,8 +55,18 @@ pub struct Greeting {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreachable {
     pub node: String,
-    /// A lower-case fragment, fit for "cannot reach `n`: …".
+    /// A lower-case fragment, fit for "cannot reach `n`: …"; ends with the hint, if there is one.
     pub why: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+impl Unreachable {
+    /// The reason without what to do about it, and that.
+    pub fn apart(&self) -> (&str, Option<&str>) {
+        let hint = self.hint.as_deref();
+        let bare = hint.and_then(|hint| self.why.strip_suffix(hint)).and_then(|why| why.strip_suffix("; "));
+        (bare.unwrap_or(&self.why), hint)
+    }
 }
 
 /// What a look gave back.

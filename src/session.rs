@@ -27,14 +27,22 @@ mod wire;
 use crate::plan::Node;
 use crate::reach::{Ask, Claim, Greeting, Locked, Progress, Reach, Reply, Sent, Started, Truth, Unreachable};
 use crate::shell::Value;
-use crate::transport::{Need, Said, Ways};
+use crate::transport::{Need, Said, Ways, ssh};
+pub use seat::STATE;
 use seat::{Door, Seat};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 /// What answers where nobody is: nothing.
 pub type Nobody = fn(&Need) -> Said;
+
+/// A look, when it was sent, and how long its answer took.
+pub struct Timed {
+    pub at: SystemTime,
+    pub took: Duration,
+    pub reply: Result<Reply, Unreachable>,
+}
 
 /// The nodes of one run, each behind its own session. `P` answers what a login needs of a person; it is asked on the thread
 /// that works with the fleet, and need not be fit for any other.
@@ -45,7 +53,7 @@ pub struct Fleet<P = Nobody> {
 }
 
 fn stranger(node: &str) -> Unreachable {
-    Unreachable { node: node.into(), why: "the plan has no such node".into() }
+    Unreachable { node: node.into(), why: "the plan has no such node".into(), hint: None }
 }
 
 impl Fleet {
@@ -76,6 +84,21 @@ impl<P: FnMut(&Need) -> Said> Fleet<P> {
     pub fn holders(&mut self, nodes: &[String]) -> Vec<Option<String>> {
         let asked = self.each(nodes.iter().map(|n| (n.as_str(), ())), |seat, ()| seat.holder());
         asked.into_iter().map(Option::flatten).collect()
+    }
+    /// As [`Reach::look_all`], against the clock.
+    pub fn look_timed(&mut self, asks: &[Ask]) -> Vec<Timed> {
+        let timed = |seat: &mut Seat, a: &Ask| {
+            let (at, begun) = (SystemTime::now(), Instant::now());
+            let reply = seat.look(&a.sent, a.deadline);
+            Timed { at, took: begun.elapsed(), reply }
+        };
+        let said = self.each(asks.iter().map(|a| (a.node.as_str(), a)), timed);
+        let nobody = |a: &Ask| Timed { at: SystemTime::now(), took: Duration::ZERO, reply: Err(stranger(&a.node)) };
+        said.into_iter().zip(asks).map(|(said, a)| said.unwrap_or_else(|| nobody(a))).collect()
+    }
+    /// What is known of a node's SSH connection, however far it came.
+    pub fn facts(&self, node: &str) -> Option<ssh::Facts> {
+        self.ways.facts(&self.seats[self.index(node)?].door.node)
     }
     /// Another cap for a step's kept output, per stream.
     pub fn cap(mut self, bytes: usize) -> Self {

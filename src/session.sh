@@ -84,8 +84,10 @@ hz_fs() { # directory
   hz_type='' hz_opts='' hz_best=0
   while read -r hz_x hz_m hz_t hz_o hz_y; do
     case $hz_m in *\\040*) hz_m=$(printf %b "$hz_m") ;; esac
+    # bash takes "${hz_m%/}" in a pattern for more than nothing when nothing is left of it.
+    hz_y=${hz_m%/}
     case $hz_p/ in
-    "${hz_m%/}"/*)
+    "$hz_y"/*)
       if [ "${#hz_m}" -ge "$hz_best" ]; then hz_best=${#hz_m} hz_type=$hz_t hz_opts=$hz_o; fi
       ;;
     esac

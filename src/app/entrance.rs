@@ -4,6 +4,8 @@
 //! accepted by a person who types `yes`; a secret from the environment is tried once, what was wrong is not tried again.
 
 use super::desk::Person;
+use crate::problem::{Exit, Fatal};
+use crate::prompt::terminal::Terminal;
 use crate::prompt::{Answer, Prompter, Question};
 use crate::shell::Value;
 use crate::transport::{Need, Said};
@@ -44,6 +46,23 @@ pub(super) fn porter(person: Option<Shared>) -> Porter {
             })
         }),
     }
+}
+
+/// At a terminal, without a run. Signals do what they always do: nothing is under way that must be ended in order.
+pub(super) fn at_a_terminal(colours: bool) -> Result<Porter, Fatal> {
+    let mut terminal = Terminal::new(None, Box::new(|| None), colours)
+        .map_err(|e| Fatal::new(Exit::Internal, format!("cannot ask on this terminal: {e}")))?;
+    Ok(Box::new(move |need| {
+        given(need).unwrap_or_else(|| {
+            loop {
+                match terminal.ask(&question(need)).answer {
+                    // Stopped and gone on with.
+                    Answer::Again => {}
+                    answer => return said(answer),
+                }
+            }
+        })
+    }))
 }
 
 fn said(answer: Answer) -> Said {

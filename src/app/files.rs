@@ -3,7 +3,7 @@
 use super::{Done, say};
 use crate::cli::{Common, Set};
 use crate::plan::{self, Plan};
-use crate::playbook::Playbook;
+use crate::playbook::{At, Playbook};
 use crate::problem::{Exit, Fatal, Problems, did_you_mean};
 use crate::resolve::{self, Files, Request};
 use crate::shell::Value;
@@ -81,6 +81,25 @@ pub(super) fn read(common: &Common, procedure: &str, set: &Set) -> Result<Read, 
         .hint("look at the plan again and write the answers anew"));
     }
     Ok(Read { plan, answers, folder: site.folder.clone() })
+}
+
+/// The site's nodes, by the site file alone: its playbook may be broken, or none.
+pub(super) struct Nodes {
+    pub path: String,
+    pub folder: PathBuf,
+    pub nodes: Vec<plan::Node>,
+}
+
+pub(super) fn nodes(common: &Common) -> Result<Nodes, Fatal> {
+    let mut problems = Problems::default();
+    let (site, _) = site(common, &mut problems, &mut Vec::new())?;
+    let Some(site) = site.filter(|_| problems.is_empty()) else { return Err(problems.into()) };
+    let here = super::nodes::here(&site);
+    let reached = |(name, node): &(At<String>, crate::site::Node)| {
+        resolve::inputs::reached(&site, &name.value, node, here.as_deref())
+    };
+    let nodes = site.nodes.iter().map(reached).collect();
+    Ok(Nodes { path: site_path(common)?.display().to_string(), nodes, folder: site.folder })
 }
 
 /// The answers file of a run that goes on; its inputs are the run's own already.

@@ -8,6 +8,7 @@ mod entrance;
 mod files;
 mod look;
 mod nodes;
+mod roster;
 mod run;
 mod runs;
 
@@ -62,6 +63,7 @@ fn dispatch(cli: Cli) -> Done {
         Command::Status(set) => look::status(common, &set),
         Command::Plan { procedure, set, format } => look::plan(common, &procedure, &set, format),
         Command::Check { procedure, set } => look::check(common, procedure.as_deref().unwrap_or("activate"), &set),
+        Command::Nodes => roster::nodes(common),
         Command::Resume { run, answer, sets, answers } => runs::resume(common, run, &answer, answers.as_deref(), &sets),
         Command::Rollback { run, answer, answers } => runs::rollback(common, run, &answer, answers.as_deref()),
         Command::Unlock { node, reason } => runs::unlock(common, &node, &reason),

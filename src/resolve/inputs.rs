@@ -5,6 +5,7 @@ use crate::plan::{self, How};
 use crate::playbook::{At, Given, Input, InputKind};
 use crate::problem::did_you_mean;
 use crate::shell::Value;
+use crate::site::{self, Site};
 use std::ops::Range;
 
 /// Where a value was given, for the text of a problem about it.
@@ -138,27 +139,9 @@ impl Resolver<'_> {
                         .hint = hint;
                 }
             }
-            // A node that is this machine by its address needs no transport of its own.
-            let how = match (&node.via, node.local || self.req.here.as_deref() == Some(name.as_str())) {
-                (Some(argv), _) => How::Via(argv.value.clone()),
-                (None, true) => How::Local,
-                (None, false) => How::Ssh,
-            };
-            self.world.nodes.push(plan::Node {
-                name: name.value.clone(),
-                how,
-                login: plan::Login {
-                    user: node.user.clone(),
-                    port: node.port,
-                    identity: node.identity.clone(),
-                    jump: node.jump.clone(),
-                },
-                address: node.address.as_ref().map(|a| a.value.clone()),
-                become_root: node.become_.as_ref().map(|b| b.value.clone()).filter(|b| b != "none"),
-                state: node.state.as_ref().map(|s| site.folder.join(&s.value).to_string_lossy().into_owned()),
-                group: node.group.as_ref().map(|g| g.value.clone()).or_else(|| groups.first().map(|g| g.to_string())),
-                vars: node.vars.iter().map(|(k, v)| (k.value.clone(), v.as_str().into())).collect(),
-            });
+            let group = node.group.as_ref().map(|g| g.value.clone()).or_else(|| groups.first().map(|g| g.to_string()));
+            let vars = node.vars.iter().map(|(k, v)| (k.value.clone(), v.as_str().into())).collect();
+            self.world.nodes.push(plan::Node { group, vars, ..reached(site, name, node, self.req.here.as_deref()) });
         }
         // Defaults of node variables, so that a role found at run time can be asked for them.
         for node in &mut self.world.nodes {
@@ -205,6 +188,31 @@ impl Resolver<'_> {
             out.push(plan::Secret { name: name.clone(), prompt, argv });
         }
         out
+    }
+}
+
+/// How the site reaches a node; `here`: the one that is this machine. Without what only the playbook knows of it.
+pub fn reached(site: &Site, name: &str, node: &site::Node, here: Option<&str>) -> plan::Node {
+    // A node that is this machine by its address needs no transport of its own.
+    let how = match (&node.via, node.local || here == Some(name)) {
+        (Some(argv), _) => How::Via(argv.value.clone()),
+        (None, true) => How::Local,
+        (None, false) => How::Ssh,
+    };
+    plan::Node {
+        name: name.to_string(),
+        how,
+        login: plan::Login {
+            user: node.user.clone(),
+            port: node.port,
+            identity: node.identity.clone(),
+            jump: node.jump.clone(),
+        },
+        address: node.address.as_ref().map(|a| a.value.clone()),
+        become_root: node.become_.as_ref().map(|b| b.value.clone()).filter(|b| b != "none"),
+        state: node.state.as_ref().map(|s| site.folder.join(&s.value).to_string_lossy().into_owned()),
+        group: None,
+        vars: Vec::new(),
     }
 }
 

@@ -14,6 +14,9 @@ pub enum Become {
     Su,
 }
 
+/// What helps without anybody's changing the node.
+pub const WITHOUT: &str = "run hawiz on a terminal, or with `$HAWIZ_SECRET_BECOME_PASSWORD`, to give the password";
+
 /// A password on its way.
 pub struct Waiting {
     /// What its reader says when it waits, on standard error.
@@ -124,7 +127,6 @@ impl Become {
             Become::Doas => format!("as root: write `{line}` into /etc/doas.conf"),
             Become::Su => "its root may have no password; use `become = \"sudo\"`".into(),
         };
-        let without = "or run hawiz on a terminal, or with `$HAWIZ_SECRET_BECOME_PASSWORD`, to give the password";
         if said.contains("not found") {
             return Trouble::new(format!("{how} is not installed there ({said})"));
         }
@@ -133,10 +135,10 @@ impl Become {
                 .hint(format!("as root: `visudo -f /etc/sudoers.d/hawiz`, and write `Defaults:{login} !requiretty`"));
         }
         if self.wants_password(said) {
-            return Trouble::new(format!("{how} wants a password of `{login}`")).hint(format!("{add}; {without}"));
+            return Trouble::new(format!("{how} wants a password of `{login}`")).hint(format!("{add}; or {WITHOUT}"));
         }
         if self.was_wrong(said) {
-            return Trouble::new(format!("{how} did not take the password of `{login}`")).hint(without);
+            return Trouble::new(format!("{how} did not take the password of `{login}`")).hint(WITHOUT);
         }
         Trouble::new(format!("{how} does not let `{login}` run sh as root ({said})")).hint(add)
     }

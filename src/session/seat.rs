@@ -23,7 +23,7 @@ const SILENCE: Duration = Duration::from_secs(20);
 const A_MOMENT: Duration = Duration::from_secs(5);
 const LOOK_CAP: usize = 1 << 20;
 const STEP_CAP: usize = 64 << 20;
-const STATE: &str = "/var/lib/hawiz";
+pub const STATE: &str = "/var/lib/hawiz";
 
 /// The step that is followed on a node's first stream.
 enum Step {
@@ -62,7 +62,7 @@ pub struct Door {
 }
 
 /// What came of opening a session.
-pub type Opened = Result<(Link, Greeting), Lost>;
+pub type Opened = Result<(Link, Greeting), Trouble>;
 
 pub struct Seat {
     pub door: Door,
@@ -119,10 +119,10 @@ impl Door {
         let password = self.ways.password(node);
         if let Some(how) = root.filter(|how| how.always_asks() && password.is_none()) {
             self.ways.want_password(node, false);
-            return Err(Lost(format!("{} wants the password of root", how.word())));
+            return Err(Trouble::new(format!("{} wants the password of root", how.word())).hint(super::root::WITHOUT));
         }
         let root = root.map(|how| (how, password.as_deref()));
-        let mut link = self.link(&hello, root).map_err(|t| Lost(t.to_string()))?;
+        let mut link = self.link(&hello, root)?;
         let answer = link.answer(PROMPTLY).map_err(|lost| self.not_root(root, &link, lost))?;
         let mut greeting =
             Greeting { identity: None, boot: String::new(), uid: 0, state, unrecorded: None, addresses: Vec::new() };
@@ -162,21 +162,24 @@ impl Door {
         Link::open(&self.node, &self.ways, hello, root)
     }
     /// A session that did not begin, in better words where becoming root was what failed.
-    fn not_root(&self, root: Option<(Become, Option<&str>)>, link: &Link, lost: Lost) -> Lost {
-        let Some((how, given)) = root else { return lost };
+    fn not_root(&self, root: Option<(Become, Option<&str>)>, link: &Link, lost: Lost) -> Trouble {
+        let Some((how, given)) = root else { return lost.into() };
         let said = format!("{}{}", link.complaint(), lost.0);
         if !how.speaks_in(&said) {
-            return lost;
+            return lost.into();
         }
         if how.wants_password(&said) || how.was_wrong(&said) {
             self.ways.want_password(&self.node, given.is_some());
         }
         let line = said.lines().find(|l| how.speaks_in(l)).unwrap_or(&lost.0).trim();
-        Lost(how.refused(line, &self.ways.user(&self.node)).to_string())
+        how.refused(line, &self.ways.user(&self.node))
     }
     pub fn lost(&self) -> impl Fn(Lost) -> Unreachable + use<> {
         let node = self.node.name.clone();
-        move |Lost(why)| Unreachable { node: node.clone(), why }
+        move |Lost(why)| Unreachable { node: node.clone(), why, hint: None }
+    }
+    fn shut(&self, t: Trouble) -> Unreachable {
+        Unreachable { node: self.node.name.clone(), why: t.to_string(), hint: t.hint }
     }
 }
 
@@ -198,9 +201,6 @@ impl Seat {
     pub fn is_open(&self) -> bool {
         self.link.is_some()
     }
-    fn name(&self) -> String {
-        self.door.node.name.clone()
-    }
     /// The name of a claim's directory.
     fn hash(&self, claim: &Claim) -> String {
         hash(&[&claim.run, &self.door.node.name, &claim.step, &claim.attempt.to_string()])
@@ -214,13 +214,13 @@ impl Seat {
         self.expected = Some(heard);
         Some((self.door.clone(), told))
     }
-    fn open(&mut self) -> Result<(), Lost> {
+    fn open(&mut self) -> Result<(), Trouble> {
         if self.link.is_none() {
             let early = self.expected.take().and_then(|e| e.recv().ok());
             let (link, greeting) = match early {
                 Some((Ok(opened), _)) => opened,
                 // What could not be reached a moment ago still cannot.
-                Some((Err(lost), at)) if now().saturating_sub(at) < A_MOMENT => return Err(lost),
+                Some((Err(t), at)) if now().saturating_sub(at) < A_MOMENT => return Err(t),
                 _ => self.door.connect()?,
             };
             self.link = Some(link);
@@ -229,7 +229,7 @@ impl Seat {
         Ok(())
     }
     pub fn greet(&mut self) -> Result<Greeting, Unreachable> {
-        self.open().map_err(self.door.lost())?;
+        self.open().map_err(|t| self.door.shut(t))?;
         Ok(self.greeting.clone().expect("open made it"))
     }
     /// Who holds its lock now, in words.
@@ -389,7 +389,7 @@ impl Seat {
         let answer = self.ask_again("hz_unlock", &[slug(run).as_bytes()], PROMPTLY).map_err(self.door.lost())?;
         self.generation = None;
         match answer.trim().strip_prefix("failed ") {
-            Some(why) => Err(Unreachable { node: self.name(), why: format!("cannot give the lock back: {why}") }),
+            Some(why) => Err(self.door.lost()(Lost(format!("cannot give the lock back: {why}")))),
             None => Ok(()),
         }
     }
@@ -399,7 +399,7 @@ impl Seat {
         self.generation = None;
         match answer.trim().split_once(' ') {
             Some(("was", who)) => Ok(Some(who.to_string())),
-            Some((_, why)) => Err(Unreachable { node: self.name(), why: format!("cannot break the lock: {why}") }),
+            Some((_, why)) => Err(self.door.lost()(Lost(format!("cannot break the lock: {why}")))),
             None => Ok(None),
         }
     }
@@ -409,8 +409,8 @@ impl Seat {
             // The step before was left; its record stays, its stream is not needed.
             self.part();
         }
-        if let Err(Lost(why)) = self.open() {
-            return Started::Refused(why);
+        if let Err(t) = self.open() {
+            return Started::Refused(t.to_string());
         }
         let bare = self.unrecorded().is_some();
         let generation = self.generation.clone();
@@ -551,7 +551,7 @@ impl Seat {
     }
 
     pub fn truth(&mut self, claim: &Claim) -> Result<Truth, Unreachable> {
-        self.open().map_err(self.door.lost())?;
+        self.open().map_err(|t| self.door.shut(t))?;
         if let Some(why) = self.unrecorded() {
             return Ok(Truth::Unknown(format!("the node keeps no record of steps: {why}")));
         }
@@ -571,7 +571,7 @@ impl Seat {
             self.link = None;
             return Ok(Truth::Unknown("it was killed; the node keeps no record of steps".into()));
         }
-        self.open().map_err(self.door.lost())?;
+        self.open().map_err(|t| self.door.shut(t))?;
         let about = self.about(claim);
         let seconds = grace.as_secs_f64().ceil().to_string();
         let mut words: Vec<&[u8]> = about.iter().map(Vec::as_slice).collect();
@@ -590,8 +590,7 @@ impl Seat {
             Ok(Some(_)) => Ok((Value(kept.0.finish()), Value(kept.1.finish()))),
             end => {
                 self.drop_free();
-                let why = end.err().map_or("no answer".into(), |Lost(why)| why);
-                Err(Unreachable { node: self.name(), why })
+                Err(self.door.lost()(end.err().unwrap_or_else(|| Lost("no answer".into()))))
             }
         }
     }

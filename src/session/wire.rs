@@ -59,6 +59,16 @@ pub fn find(hay: &[u8], needle: &[u8], from: usize) -> Option<usize> {
 /// The link is gone or has not answered in time: why.
 #[derive(Debug)]
 pub struct Lost(pub String);
+impl From<Trouble> for Lost {
+    fn from(t: Trouble) -> Lost {
+        Lost(t.to_string())
+    }
+}
+impl From<Lost> for Trouble {
+    fn from(Lost(why): Lost) -> Trouble {
+        Trouble::new(why)
+    }
+}
 
 /// The head and the tail of something that may be long.
 pub struct Kept {

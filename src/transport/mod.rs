@@ -224,7 +224,7 @@ impl Ways {
     pub fn user(&self, node: &Node) -> String {
         match &node.how {
             How::Local => ssh::config::Me::here().login,
-            How::Ssh => self.net.facts(node).map_or_else(|_| "LOGIN".into(), |f| f.user),
+            How::Ssh => self.facts(node).map_or_else(|| "LOGIN".into(), |f| f.user),
             // Only what is behind it knows.
             How::Via(_) => "LOGIN".into(),
         }
@@ -247,8 +247,8 @@ impl Ways {
         self.wanted.lock().expect("nobody panics while holding it").remove(&node.name)
     }
 
-    /// What is known of an SSH connection.
-    pub fn facts(&self, node: &Node) -> Result<ssh::Facts, Trouble> {
-        self.net.facts(node)
+    /// What is known of the last SSH connection to a node, however far it came. Connects to nobody.
+    pub fn facts(&self, node: &Node) -> Option<ssh::Facts> {
+        (node.how == How::Ssh).then(|| self.net.facts(node)).flatten()
     }
 }

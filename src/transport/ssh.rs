@@ -26,6 +26,7 @@ use connection::{Keeper, Want};
 use line::Far;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -35,10 +36,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// For a channel on a connection that stands.
 const CHANNEL: Duration = Duration::from_secs(20);
 
-/// What is known of a connection once it stands, for people.
+/// What is known of a connection, for people; what it did not come to is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// The address it is connected to.
+    /// The address it is connected to, or was to be.
     pub address: String,
     pub port: u16,
     /// The server's own words, `SSH-2.0-…`.
@@ -59,7 +60,7 @@ pub struct Facts {
 enum State {
     Opening,
     Asking(Need, Option<Said>),
-    Ready(Facts),
+    Ready,
     /// It never stood: that is told once, then tried anew.
     Failed(Trouble),
     /// It stood and broke: nothing to tell, who wants it gets a new one.
@@ -71,6 +72,10 @@ enum State {
 struct Board {
     states: Mutex<BTreeMap<u64, State>>,
     news: Condvar,
+    /// What was learnt of each host, however far its login came.
+    facts: Mutex<BTreeMap<String, Facts>>,
+    /// How many are answering what is asked, or see to it that somebody does.
+    attended: AtomicUsize,
     /// What persons have typed, by what it was for.
     typed: Mutex<BTreeMap<String, String>>,
 }
@@ -82,8 +87,11 @@ impl Board {
         self.states().insert(number, state);
         self.news.notify_all();
     }
-    fn ready(&self, number: u64, facts: Facts) {
-        self.set(number, State::Ready(facts));
+    fn learnt(&self, host: &str, facts: Facts) {
+        self.facts.lock().expect("nobody panics while holding it").insert(host.to_string(), facts);
+    }
+    fn ready(&self, number: u64) {
+        self.set(number, State::Ready);
     }
     fn failed(&self, number: u64, why: Trouble) {
         self.set(number, State::Failed(why));
@@ -136,6 +144,15 @@ struct Road {
     me: Arc<Me>,
 }
 
+impl Road {
+    /// What is known before the first byte.
+    fn facts(&self) -> Facts {
+        let Config { hostname, port, user, notes, .. } = &self.config;
+        let (address, user, notes) = (hostname.clone(), user.clone(), notes.clone());
+        Facts { address, port: *port, user, notes, ..Facts::default() }
+    }
+}
+
 /// A connection as others hold it.
 struct Kept {
     keeper: Keeper,
@@ -176,6 +193,11 @@ impl Net {
     /// Waits until these nodes are connected or cannot be, answering what is asked for meanwhile.
     pub fn settle(&self, nodes: &[&Node], ask: &mut dyn FnMut(&Need) -> Said) {
         let numbers: Vec<u64> = nodes.iter().filter_map(|n| self.first(n).ok()).map(|k| k.number).collect();
+        self.board.attended.fetch_add(1, Ordering::SeqCst);
+        self.attend(&numbers, ask);
+        self.board.attended.fetch_sub(1, Ordering::SeqCst);
+    }
+    fn attend(&self, numbers: &[u64], ask: &mut dyn FnMut(&Need) -> Said) {
         let mut until = Instant::now() + PATIENCE;
         let mut states = self.board.states();
         loop {
@@ -205,9 +227,9 @@ impl Net {
         }
     }
 
-    /// What is known of a node's connection, or why there is none.
-    pub fn facts(&self, node: &Node) -> Result<Facts, Trouble> {
-        self.wait(&*self.first(node)?)
+    /// What is known of a node's last connection, however far it came.
+    pub fn facts(&self, node: &Node) -> Option<Facts> {
+        self.board.facts.lock().expect("nobody panics while holding it").get(&node.name).cloned()
     }
 
     /// Opens one more shell on a node.
@@ -324,12 +346,17 @@ impl Net {
         }
         through.unwrap_or_else(|| direct(last))
     }
-    fn wait(&self, kept: &Kept) -> Result<Facts, Trouble> {
-        let until = Instant::now() + PATIENCE;
+    fn wait(&self, kept: &Kept) -> Result<(), Trouble> {
+        let mut until = Instant::now() + PATIENCE;
         let mut states = self.board.states();
         loop {
+            // A person who is asked, about this host or one before it, takes the time that it takes.
+            let asked = || states.values().any(|s| matches!(s, State::Asking(..)));
+            if self.board.attended.load(Ordering::SeqCst) > 0 && asked() {
+                until = Instant::now() + PATIENCE;
+            }
             match states.get(&kept.number) {
-                Some(State::Ready(facts)) => return Ok(facts.clone()),
+                Some(State::Ready) => return Ok(()),
                 Some(State::Failed(why)) => return Err(why.clone()),
                 Some(State::Broken) => return Err(Trouble::new("its connection has just ended")),
                 _ => {}

@@ -17,6 +17,7 @@ pub mod lines;
 mod parts;
 pub mod plain;
 pub mod report;
+pub mod roster;
 pub mod script;
 pub mod script_md;
 pub mod script_sh;

@@ -105,7 +105,7 @@ impl Shared {
     }
     fn down(&self, node: &str) -> Result<(), Unreachable> {
         let down = self.world.borrow().down.contains(node);
-        if down { Err(Unreachable { node: node.into(), why: "no route to it".into() }) } else { Ok(()) }
+        if down { Err(Unreachable { node: node.into(), why: "no route to it".into(), hint: None }) } else { Ok(()) }
     }
     /// Lets what has had its time have its effect.
     fn settle(&self) {

@@ -198,6 +198,11 @@ impl Config {
         Ok(way)
     }
 
+    /// Whether a person may be asked about a host key that nobody knows: as in ssh, not with `BatchMode`.
+    pub fn asks_for_host_keys(&self) -> bool {
+        self.strict_host_key_checking == Strict::Ask && !self.batch && !self.user_known_hosts.is_empty()
+    }
+
     /// What the known_hosts files know the host by.
     pub fn known_as(&self) -> (&str, u16) {
         match &self.host_key_alias {

@@ -78,9 +78,13 @@ pub(super) fn start(road: Road, board: Arc<Board>, number: u64) -> Keeper {
     let name = format!("ssh {}", road.node);
     let thread = move || {
         let board = &board;
-        match open(&road, board, number) {
-            Ok((session, socket, facts)) => {
-                board.ready(number, facts);
+        let mut facts = road.facts();
+        board.learnt(&road.node, facts.clone());
+        let opened = open(&road, board, number, &mut facts);
+        board.learnt(&road.node, facts);
+        match opened {
+            Ok((session, socket)) => {
+                board.ready(number);
                 let end = serve(&session, &socket, &asked, &wake);
                 board.broken(number);
                 // Who asked meanwhile is not kept waiting.
@@ -97,8 +101,9 @@ pub(super) fn start(road: Road, board: Arc<Board>, number: u64) -> Keeper {
     keeper
 }
 
-fn open(road: &Road, board: &Arc<Board>, number: u64) -> Result<(Session, Socket, Facts), Trouble> {
+fn open(road: &Road, board: &Arc<Board>, number: u64, facts: &mut Facts) -> Result<(Session, Socket), Trouble> {
     let socket = dial::reach(road)?;
+    facts.address.clone_from(&socket.address);
     let mut session = Session::new().map_err(|e| Trouble::new(e.message().to_string()))?;
     session.set_blocking(false);
     session.set_tcp_stream(socket.same());
@@ -107,11 +112,10 @@ fn open(road: &Road, board: &Arc<Board>, number: u64) -> Result<(Session, Socket
     let waiting = Waiting { session: session.clone(), socket: &socket, typing: Default::default() };
     let deadline = Instant::now() + GREETING;
     waiting.until(deadline, || session.handshake()).map_err(|e| login::greeting_failed(e, &socket, road))?;
-    let mut facts = Facts { address: socket.address.clone(), ..Facts::default() };
     facts.banner = session.banner().unwrap_or_default().to_string();
-    host_key.check(road, board, number, &session, &mut facts)?;
-    login::enter(road, board, number, &waiting, &mut facts)?;
-    Ok((session, socket, facts))
+    host_key.check(road, board, number, &session, facts)?;
+    login::enter(road, board, number, &waiting, facts)?;
+    Ok((session, socket))
 }
 
 /// An error of libssh2, or the deadline.

@@ -9,11 +9,12 @@ use super::connection::Want;
 use super::line::{Far, Near};
 use super::{Road, Through};
 use crate::transport::{Trouble, local};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, SocketType, sockopt};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -112,7 +113,7 @@ pub(super) fn reach(road: &Road) -> Result<Socket, Trouble> {
 
 fn pair() -> Result<(OwnedFd, OwnedFd), Trouble> {
     let made = rustix::net::socketpair(
-        rustix::net::AddressFamily::UNIX,
+        AddressFamily::UNIX,
         SocketType::STREAM,
         SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
         None,
@@ -122,13 +123,15 @@ fn pair() -> Result<(OwnedFd, OwnedFd), Trouble> {
 
 fn tcp(road: &Road) -> Result<Socket, Trouble> {
     let (host, port) = (road.config.hostname.as_str(), road.config.port);
+    let unknown = |e: &std::io::Error| said(e).replace("failed to lookup address information: ", "");
     let addresses = (host, port).to_socket_addrs().map_err(|e| {
-        Trouble::new(format!(
-            "its name `{host}` is not known here ({})",
-            said(&e).replace("failed to lookup address information: ", "")
-        ))
-        .hint("write its address into the site file, or its name into the resolver")
+        Trouble::new(format!("its name `{host}` is not known here ({})", unknown(&e)))
+            .hint("write its address into the site file, or its name into the resolver")
     })?;
+    let from = match road.config.bind_address.as_deref() {
+        None => None,
+        Some(from) => Some(Own { name: from, addresses: own(from).map_err(|e| not_ours(from, &unknown(&e)))? }),
+    };
     let family = road.config.address_family;
     let fits = |a: &SocketAddr| match family {
         Family::Any => true,
@@ -142,17 +145,76 @@ fn tcp(road: &Road) -> Result<Socket, Trouble> {
     for (i, address) in addresses.iter().enumerate() {
         // A fair share for each of those that are left.
         let left = until.saturating_duration_since(Instant::now()) / (addresses.len() - i) as u32;
-        match TcpStream::connect_timeout(address, left.max(Duration::from_millis(1))) {
-            Ok(stream) => {
-                let fd = OwnedFd::from(stream);
+        match connect(address, from.as_ref(), Instant::now() + left) {
+            Ok(fd) => {
                 options(fd.as_fd()).map_err(|e| Trouble::new(said(&e.into())))?;
                 let address = address.ip().to_string();
                 return Ok(Socket { fd, address, tcp: true, _command: None, _bastion: None });
             }
-            Err(e) => last = not_connected(&e, address, road),
+            Err(Not::Connected(e)) => last = not_connected(&e.into(), address, road),
+            Err(Not::Ours(t)) => last = t,
         }
     }
     Err(last)
+}
+
+/// `BindAddress`: the address of this machine that the connection is to come from.
+struct Own<'a> {
+    name: &'a str,
+    addresses: Vec<SocketAddr>,
+}
+
+fn own(name: &str) -> std::io::Result<Vec<SocketAddr>> {
+    Ok((name, 0).to_socket_addrs()?.collect())
+}
+
+fn not_ours(name: &str, why: &str) -> Trouble {
+    Trouble::new(format!("`BindAddress {name}` of ssh_config cannot be used here ({why})"))
+        .hint("it must be an address of this machine, of the same family as the node's")
+}
+
+enum Not {
+    Connected(Errno),
+    /// It cannot come from where it is to come from.
+    Ours(Trouble),
+}
+impl From<Errno> for Not {
+    fn from(e: Errno) -> Not {
+        Not::Connected(e)
+    }
+}
+
+/// A connection that never blocks, made by then.
+fn connect(to: &SocketAddr, from: Option<&Own>, until: Instant) -> Result<OwnedFd, Not> {
+    let (family, same): (_, fn(&IpAddr) -> bool) = match to {
+        SocketAddr::V4(_) => (AddressFamily::INET, IpAddr::is_ipv4),
+        SocketAddr::V6(_) => (AddressFamily::INET6, IpAddr::is_ipv6),
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    if let Some(Own { name, addresses }) = from {
+        let Some(own) = addresses.iter().find(|a| same(&a.ip())) else {
+            return Err(Not::Ours(not_ours(name, "it is of another family")));
+        };
+        rustix::net::bind(&fd, own).map_err(|e| Not::Ours(not_ours(name, &said(&e.into()))))?;
+    }
+    match rustix::net::connect(&fd, to) {
+        Ok(()) => return Ok(fd),
+        Err(Errno::INPROGRESS | Errno::INTR) => {}
+        Err(e) => return Err(e.into()),
+    }
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let wait = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(&fd, PollFlags::OUT)], Some(&wait)) {
+            Ok(0) => return Err(Errno::TIMEDOUT.into()),
+            Ok(_) => break,
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    sockopt::socket_error(&fd)??;
+    Ok(fd)
 }
 
 fn not_connected(e: &std::io::Error, address: &SocketAddr, road: &Road) -> Trouble {
@@ -185,4 +247,54 @@ fn options(fd: rustix::fd::BorrowedFd<'_>) -> Result<(), Errno> {
     sockopt::set_tcp_keepcnt(fd, 3)?;
     sockopt::set_tcp_user_timeout(fd, UNHEARD.as_millis() as u32)?;
     sockopt::set_tcp_quickack(fd, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(10)
+    }
+    fn from(name: &str) -> Own<'_> {
+        Own { name, addresses: own(name).expect("an address") }
+    }
+
+    #[test]
+    fn a_connection_comes_from_the_address_that_ssh_config_wants() {
+        let server = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let to = server.local_addr().expect("its port");
+        let Ok(_kept) = connect(&to, Some(&from("127.0.0.9")), soon()) else { panic!("not connected") };
+        let (_, peer) = server.accept().expect("it came");
+        assert_eq!(peer.ip().to_string(), "127.0.0.9");
+        for (name, why) in [("192.0.2.1", "cannot assign requested address"), ("::1", "it is of another family")] {
+            let Err(Not::Ours(t)) = connect(&to, Some(&from(name)), soon()) else { panic!("{name}") };
+            assert_eq!(t.why, format!("`BindAddress {name}` of ssh_config cannot be used here ({why})"));
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_heard_at_once_and_silence_ends_at_the_deadline() {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|s| s.local_addr()).expect("a port that was free");
+        let Err(Not::Connected(e)) = connect(&port, None, soon()) else { panic!("somebody listens") };
+        assert_eq!(e, Errno::CONNREFUSED);
+        // A listener whose queue is full says nothing.
+        let fd = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        rustix::net::bind(&fd, &"127.0.0.1:0".parse::<SocketAddr>().expect("an address")).expect("bound");
+        rustix::net::listen(&fd, 0).expect("listens");
+        let full = SocketAddr::try_from(rustix::net::getsockname(&fd).expect("a name")).expect("an address");
+        let short = || Instant::now() + Duration::from_millis(150);
+        let mut kept = Vec::new();
+        let begun = Instant::now();
+        let last = loop {
+            match connect(&full, None, short()) {
+                Ok(fd) => kept.push(fd),
+                Err(Not::Connected(e)) => break e,
+                Err(Not::Ours(t)) => panic!("{t}"),
+            }
+        };
+        assert_eq!(last, Errno::TIMEDOUT);
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
 }

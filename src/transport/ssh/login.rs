@@ -5,7 +5,7 @@
 //! tried, and what was tried is named when nothing opened the door.
 
 use super::agent::{Agent, agent};
-use super::config::{Config, Method, Strict};
+use super::config::{Config, Method};
 use super::connection::{Failed, GREETING, Waiting};
 use super::dial::Socket;
 use super::key_file::{KeyFile, public_key};
@@ -58,7 +58,7 @@ impl HostKey {
                 facts.known_in = place.to_string();
                 return Ok(());
             }
-            (Verdict::Unknown, Some(file)) if road.config.strict_host_key_checking == Strict::Ask => {
+            (Verdict::Unknown, Some(file)) if road.config.asks_for_host_keys() => {
                 let ask = Need::HostKey {
                     node: road.node.clone(),
                     host: host.to_string(),
@@ -73,7 +73,10 @@ impl HostKey {
                         known_hosts::add(file, &line).map_err(|why| {
                             Trouble::new(format!("its host key cannot be written into {}: {why}", file.display()))
                         })?;
-                        facts.known_in = file.display().to_string();
+                        facts.known_in = match road.config.known_hosts().map(|known| known.judge(host, port, key)) {
+                            Ok(Verdict::Known(place)) => place.to_string(),
+                            _ => file.display().to_string(),
+                        };
                         return Ok(());
                     }
                     Said::Nobody => {}
@@ -83,7 +86,15 @@ impl HostKey {
             _ => {}
         }
         let refusal = verdict.refusal(&name, key).expect("only a known key is not refused");
-        Err(Trouble::new(refusal.cause).hint(refusal.hint))
+        let hint = match verdict {
+            // Nobody would be asked on a terminal either.
+            Verdict::Unknown if !road.config.asks_for_host_keys() => "by ssh_config nobody is asked about it \
+                (`StrictHostKeyChecking`, `BatchMode`, `UserKnownHostsFile`): compare it with what `ssh-keygen -lf` says of the \
+                key in /etc/ssh on the node's own console, then write it into known_hosts"
+                .to_string(),
+            _ => refusal.hint,
+        };
+        Err(Trouble::new(refusal.cause).hint(hint))
     }
 }
 
@@ -135,9 +146,6 @@ pub(super) fn enter(
     facts: &mut Facts,
 ) -> Result<(), Trouble> {
     let config = &road.config;
-    facts.user.clone_from(&config.user);
-    facts.port = config.port;
-    facts.notes.extend(config.notes.iter().cloned());
     let mut tried = Tried(Vec::new());
     let who = Login { road, board, number, waiting, agent: agent(config, &road.me) };
     if config.methods.contains(&Method::PublicKey)
