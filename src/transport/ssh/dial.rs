@@ -124,7 +124,7 @@ fn pair() -> Result<(OwnedFd, OwnedFd), Trouble> {
 fn tcp(road: &Road) -> Result<Socket, Trouble> {
     let (host, port) = (road.config.hostname.as_str(), road.config.port);
     let unknown = |e: &std::io::Error| said(e).replace("failed to lookup address information: ", "");
-    let addresses = (host, port).to_socket_addrs().map_err(|e| {
+    let addresses = look_up(host, port)?.map_err(|e| {
         Trouble::new(format!("its name `{host}` is not known here ({})", unknown(&e)))
             .hint("write its address into the site file, or its name into the resolver")
     })?;
@@ -162,6 +162,21 @@ fn tcp(road: &Road) -> Result<Socket, Trouble> {
 struct Own<'a> {
     name: &'a str,
     addresses: Vec<SocketAddr>,
+}
+
+/// The resolver has no deadline of its own that anybody here could set.
+fn look_up(host: &str, port: u16) -> Result<std::io::Result<std::vec::IntoIter<SocketAddr>>, Trouble> {
+    let (tell, told) = channel();
+    let name = host.to_string();
+    let asked = std::thread::Builder::new().spawn(move || {
+        let _ = tell.send((name.as_str(), port).to_socket_addrs());
+    });
+    asked.map_err(|e| Trouble::new(format!("its name `{host}` cannot be looked up: {}", said(&e))))?;
+    told.recv_timeout(CONNECT).map_err(|_| {
+        let secs = CONNECT.as_secs();
+        Trouble::new(format!("its name `{host}` was not found within {secs} s: the resolver does not answer"))
+            .hint("write its address into the site file")
+    })
 }
 
 fn own(name: &str) -> std::io::Result<Vec<SocketAddr>> {
