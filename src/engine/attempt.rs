@@ -17,6 +17,8 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(super) const TICK: Duration = Duration::from_millis(100);
 /// How long the truth of a lost link is asked for before hawiz gives up for now.
 const LOST: Duration = Duration::from_secs(60);
+/// How often the output of a step that has ended is asked for over links that break.
+const HEAR: u32 = 3;
 /// Output kept for a person to look at.
 const KEPT: usize = 256 * 1024;
 
@@ -25,6 +27,8 @@ pub(super) enum Ran {
     Exit(i32),
     /// It certainly did not start.
     Never(String),
+    /// The link was lost before it began, and now it never will.
+    Cut(String),
     /// Ended by us before its own end: why, and what the node says.
     Broken(String, Truth),
     Unknown(String),
@@ -81,6 +85,9 @@ impl Engine<'_> {
         let Some(claim) = claim else { return Ok(Attempt::bare(Ran::Unknown(why.into()))) };
         self.left_running = true;
         let mut attempt = self.end_of(step, node, claim, why)?;
+        if let Ran::Cut(why) = attempt.ran {
+            attempt.ran = Ran::Never(why);
+        }
         if matches!(attempt.ran, Ran::Exit(_)) && super::lend::on_terminal(step, claim) {
             // What ended is the claiming; the program had the terminal of a hawiz that is gone.
             attempt.ran = Ran::Unknown(format!("{why}, while its program had the terminal"));
@@ -99,6 +106,8 @@ impl Engine<'_> {
 
     fn end_of(&mut self, step: &Step, node: &str, claim: &Claim, why: &str) -> Go<Attempt> {
         Ok(match self.truth(step, node, claim, why)? {
+            // It has ended, and what it said is there to be read.
+            Some(Ran::Exit(_)) if !super::lend::on_terminal(step, claim) => self.follow(step, node, claim)?,
             Some(ran) => Attempt::bare(ran),
             None => self.follow(step, node, claim)?,
         })
@@ -112,7 +121,7 @@ impl Engine<'_> {
         loop {
             match self.reach.truth(node, claim) {
                 Ok(Truth::Done(code)) => return Ok(Some(Ran::Exit(code))),
-                Ok(Truth::Never) => return Ok(Some(Ran::Never(why.to_string()))),
+                Ok(Truth::Never) => return Ok(Some(Ran::Cut(why.to_string()))),
                 Ok(Truth::Running) => return Ok(None),
                 Ok(Truth::Unknown(w)) => return Ok(Some(Ran::Unknown(w))),
                 Err(u) => {
@@ -134,6 +143,7 @@ impl Engine<'_> {
     fn follow(&mut self, step: &Step, node: &str, claim: &Claim) -> Go<Attempt> {
         let mut since = self.clock.now();
         let mut attempt = Attempt::bare(Ran::Unknown(String::new()));
+        let mut ended = 0;
         loop {
             match self.reach.poll(node, claim, TICK) {
                 Progress::Output(stderr, bytes) => {
@@ -152,12 +162,15 @@ impl Engine<'_> {
                     attempt.ran = Ran::Never(why);
                     return Ok(attempt);
                 }
-                Progress::Lost(why) => {
-                    if let Some(ran) = self.truth(step, node, claim, &why)? {
+                Progress::Lost(why) => match self.truth(step, node, claim, &why)? {
+                    None => {}
+                    // It ended meanwhile; what it said since is still to be heard, for whoever wants it whole.
+                    Some(Ran::Exit(_)) if ended < HEAR => ended += 1,
+                    Some(ran) => {
                         attempt.ran = ran;
                         return Ok(attempt);
                     }
-                }
+                },
                 Progress::Quiet => {}
             }
             match self.pending() {

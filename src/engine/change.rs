@@ -16,6 +16,9 @@ use crate::reach::Truth;
 use crate::shell::Value;
 use std::time::Duration;
 
+/// How often a step is begun anew because the link was lost before it began.
+pub(super) const CUTS: u32 = 3;
+
 /// How a step's turn ended.
 pub(super) struct End {
     pub outcome: Outcome,
@@ -91,6 +94,7 @@ impl Engine<'_> {
 
     fn change(&mut self, step: &Step, change: &Change, node: &str) -> Turn {
         let mut tries = Tries { made: 0, left: step.tries };
+        let mut cut = 0;
         // An attempt of an earlier sitting whose end is not known: the node knows.
         let mut earlier = self.history.steps.get(&step.instance).and_then(|s| s.open()).cloned();
         loop {
@@ -108,6 +112,17 @@ impl Engine<'_> {
                 }
                 None => self.attempt(step, change, node)?,
             };
+            if let Tried::Ran(Attempt { ran: Ran::Cut(why), .. }) = &tried
+                && cut < CUTS
+            {
+                // It never began and never will, so nothing has failed: it is begun anew.
+                cut += 1;
+                let why = format!("it was not started: {why}");
+                self.failed(step, node, &Failure { why, ..Failure::default() }, tries.made + cut)?;
+                self.history.never_began(&step.instance);
+                self.heed()?;
+                continue;
+            }
             let ran = matches!(tried, Tried::Ran(_));
             let mut failure = match tried {
                 Tried::Again => continue,
@@ -212,7 +227,7 @@ impl Engine<'_> {
             Ran::Exit(code) => {
                 Err(failure(format!("exit {code}"), Some(code), code == NO_RETRY && change.kind != "sh"))
             }
-            Ran::Never(why) => {
+            Ran::Never(why) | Ran::Cut(why) => {
                 self.history.never_began(&step.instance);
                 let why = format!("it was not started: {why}");
                 if why.contains("the lock was taken over") {

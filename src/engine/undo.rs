@@ -10,6 +10,7 @@
 //! answered is recorded under the gate id `rollback`, by which an answers file answers it.
 
 use super::attempt::{Attempt, Ran};
+use super::change::CUTS;
 use super::gate::FRESH;
 use super::looks::Seen;
 use super::{Engine, Go, Halt};
@@ -208,7 +209,7 @@ impl Engine<'_> {
             let attempt = self.learn_end(step, &node, Some(&claim), "this step's end is not recorded")?;
             match attempt.ran {
                 Ran::Exit(_) | Ran::Broken(_, Truth::Done(_)) => {}
-                Ran::Never(why) | Ran::Broken(why, Truth::Never) => {
+                Ran::Never(why) | Ran::Cut(why) | Ran::Broken(why, Truth::Never) => {
                     self.history.never_began(&step.instance);
                     let why = format!("it was not started: {why}");
                     self.finish(step, &node, Outcome::Failed(why), None, String::new(), self.clock.now())?;
@@ -339,9 +340,17 @@ impl Engine<'_> {
             Ok(sent) => sent,
             Err(why) => return Ok(Err(Outcome::UndoFailed(why))),
         };
-        let claim = self.claim(step, node, "#undo");
-        self.undo_intent(step, node, Some(claim.clone()))?;
-        self.execute(step, node, &claim, &sent).map(Ok)
+        let mut cut = 0;
+        loop {
+            let claim = self.claim(step, node, "#undo");
+            self.undo_intent(step, node, Some(claim.clone()))?;
+            let attempt = self.execute(step, node, &claim, &sent)?;
+            // It never began and never will: it is begun anew.
+            if !matches!(attempt.ran, Ran::Cut(_)) || cut == CUTS {
+                return Ok(Ok(attempt));
+            }
+            cut += 1;
+        }
     }
 
     /// What an undo's end means; what was to be undone must no longer be so.
@@ -359,7 +368,7 @@ impl Engine<'_> {
                 None => Outcome::Undone,
             },
             Ran::Exit(code) => Outcome::UndoFailed(format!("exit {code}")),
-            Ran::Never(why) => Outcome::UndoFailed(format!("it was not started: {why}")),
+            Ran::Never(why) | Ran::Cut(why) => Outcome::UndoFailed(format!("it was not started: {why}")),
             Ran::Broken(why, Truth::Unknown(w)) => Outcome::Unknown(format!("{why}; {w}")),
             Ran::Broken(why, Truth::Running) => Outcome::Unknown(format!("{why}; it still runs")),
             Ran::Broken(why, Truth::Done(_) | Truth::Never) => Outcome::UndoFailed(why),

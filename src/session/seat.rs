@@ -17,8 +17,9 @@ use std::time::Duration;
 
 /// Connecting, and answers that need no waiting on the node.
 const PROMPTLY: Duration = Duration::from_secs(30);
-/// A step that is followed says something at least every second, even if only that it has nothing to say.
-const SILENCE: Duration = Duration::from_secs(20);
+/// A step that is followed says something at least every second, even if only that it has nothing to say; one that is to
+/// start says so at once. A dead peer must be noticed within 20 s.
+const SILENCE: Duration = Duration::from_secs(18);
 /// A failure this old says nothing of now.
 const A_MOMENT: Duration = Duration::from_secs(5);
 const LOOK_CAP: usize = 1 << 20;
@@ -37,8 +38,11 @@ enum Step {
 const WORLD: &str = "cd /\nPATH=${PATH:+$PATH:}/usr/local/sbin:/usr/sbin:/sbin\nexport PATH\n";
 /// Keeps what it reads and says where that lies: its own kept output. Without claims there is none; then a file that removes
 /// itself when it is started.
+///
+/// mksh has a pipe for its own standard output while it starts what is substituted, so that is asked of a copy.
 const LAY: &str = r#"umask 077
-hz_f=$(ls -l "/proc/$$/fd/1")
+exec 4>&1
+hz_f=$(ls -l "/proc/$$/fd/4")
 hz_f=${hz_f##*-> }
 case $hz_f in
 /*.out) cat ;;
@@ -215,6 +219,10 @@ impl Seat {
         Some((self.door.clone(), told))
     }
     fn open(&mut self) -> Result<(), Trouble> {
+        // What ended while nobody was asking is no loss; behind a step there may still be output to read.
+        if self.step.is_none() && self.link.as_mut().is_some_and(Link::has_ended) {
+            self.link = None;
+        }
         if self.link.is_none() {
             let early = self.expected.take().and_then(|e| e.recv().ok());
             let (link, greeting) = match early {
@@ -310,6 +318,10 @@ impl Seat {
         let following = Following::new(link.mark(), told);
         self.step = Some((claim.clone(), Step::Recorded(following)));
         Ok(())
+    }
+    /// The link is silent: what comes next needs a connection that is not the one which may hang.
+    fn mistrust(&mut self) {
+        self.door.ways.forget(&self.door.node);
     }
     /// The link under a step is gone: remember how much was told.
     fn part(&mut self) {
@@ -412,6 +424,10 @@ impl Seat {
         if let Err(t) = self.open() {
             return Started::Refused(t.to_string());
         }
+        if self.greeting.as_ref().is_some_and(|g| g.boot != claim.boot) {
+            // What the steps before did may be gone with it; a resume looks.
+            return Started::Refused("the node was rebooted meanwhile".into());
+        }
         let bare = self.unrecorded().is_some();
         let generation = self.generation.clone();
         let (cap, hash) = (self.cap.to_string(), self.hash(claim));
@@ -436,7 +452,7 @@ impl Seat {
         );
         self.secret = sent.secret.then(|| claim.clone());
         let mut following = Following::new(link.mark(), [0; 2]);
-        let until = now() + PROMPTLY;
+        let until = now() + SILENCE;
         let end = loop {
             following.take(link);
             match following.word.take() {
@@ -451,11 +467,12 @@ impl Seat {
             }
             match link.pump(until) {
                 Ok(true) => {}
-                Ok(false) => break "the node did not answer".into(),
+                Ok(false) => break format!("nothing was heard for {} s", SILENCE.as_secs()),
                 Err(Lost(why)) => break why,
             }
         };
         self.link = None;
+        self.mistrust();
         Started::Lost(end)
     }
 
@@ -538,6 +555,7 @@ impl Seat {
                     let recorded = matches!(self.step, Some((_, Step::Recorded(_))));
                     if recorded && now() > link.heard + SILENCE {
                         self.part();
+                        self.mistrust();
                         return Progress::Lost(format!("nothing was heard for {} s", SILENCE.as_secs()));
                     }
                     return Progress::Quiet;
@@ -606,5 +624,6 @@ impl Seat {
     pub fn forget(&mut self) {
         self.part();
         self.side = None;
+        self.mistrust();
     }
 }

@@ -247,6 +247,10 @@ impl Link {
             }
         }
     }
+    /// Nobody is there any more. For a link that was asked nothing: what it says is taken.
+    pub fn has_ended(&mut self) -> bool {
+        self.pump(Duration::ZERO).is_err()
+    }
     /// Writes what can be written now; the rest goes with what is said next.
     pub fn send(&mut self) {
         // Whoever waits for an answer learns of a link that is gone.

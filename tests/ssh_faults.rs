@@ -1,0 +1,107 @@
+//! hawiz over SSH while everything breaks at a random moment: each step's effects exactly once, never a wrong *done*.
+//!
+//! Why it exists: that a lost link costs nothing but time is a promise about all moments, and nobody thinks of all of them.
+//! The real binary changes a real node behind a real `sshd`, in a network of their own; cables are cut, servers, shells and
+//! hawiz itself are frozen or killed, the node is rebooted. Afterwards the journal is held against what the node's files say.
+//!
+//! `HAWIZ_CAMPAIGN=1` makes it longer; the seed is printed.
+
+#[path = "ssh_faults/lot.rs"]
+mod lot;
+#[path = "support/sshd.rs"]
+mod sshd;
+mod support;
+
+use lot::{Came, FAULTS, Fault, Lot};
+use sshd::{Server, Wire};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Instant;
+use support::{Dice, campaign};
+
+/// Runs that wait most of their time can be many at once.
+const ABREAST: usize = 9;
+
+/// Deals the runs out to a few nodes that are used again and again.
+fn each(wire: &Wire, runs: Vec<(Fault, u64)>, work: impl Fn(&Lot, Fault, u64) + Sync) {
+    let left = Mutex::new(runs);
+    std::thread::scope(|scope| {
+        for _ in 0..ABREAST {
+            scope.spawn(|| {
+                let Some(server) = Server::default().net().start() else { return };
+                let lot = Lot::new(wire, server);
+                loop {
+                    let next = left.lock().expect("no worker fails while it holds this").pop();
+                    let Some((fault, seed)) = next else { break };
+                    work(&lot, fault, seed);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn whatever_breaks_at_a_random_moment_each_step_takes_effect_once() {
+    let Some(wire) = Wire::new() else { return };
+    let mut dice = Dice::new("faults over SSH");
+    let times = if campaign() { 13 } else { 1 };
+    let mut runs: Vec<(Fault, u64)> = Vec::new();
+    for fault in FAULTS.iter().filter(|f| wanted(**f)) {
+        runs.extend((0..times).map(|_| (*fault, dice.below(u64::MAX))));
+    }
+    if let Ok(one) = std::env::var("HAWIZ_FAULT_SEED") {
+        let one = one.parse().expect("a number");
+        runs.iter_mut().for_each(|(_, seed)| *seed = one);
+    }
+    // The last is taken first, and those that take longest are the first.
+    runs.sort_by(|a, b| b.cmp(a));
+    let (begun, came) = (Instant::now(), Mutex::new(Vec::new()));
+    let of = runs.len();
+    each(&wire, runs, |lot, fault, seed| {
+        let patient = campaign() && seed % 4 == 0;
+        // One that fails is told by its own panic; the others go on.
+        let one = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| lot.run(fault, seed, patient)));
+        came.lock().expect("nobody panics with it").extend(one);
+    });
+    let came = came.into_inner().expect("nobody panics with it");
+    tell(&came);
+    eprintln!("{} of {of} runs in {:?}", came.len(), begun.elapsed());
+    assert_eq!(came.len(), of);
+}
+
+/// `HAWIZ_FAULT` names one kind.
+fn wanted(fault: Fault) -> bool {
+    std::env::var("HAWIZ_FAULT").is_ok_and(|f| f != format!("{fault:?}")).then_some(()).is_none()
+}
+
+fn tell(came: &[Came]) {
+    let mut kinds: BTreeMap<Fault, Vec<&Came>> = BTreeMap::new();
+    for one in came {
+        kinds.entry(one.fault).or_default().push(one);
+    }
+    eprintln!("{:<22} runs  first: 0   6   7   4 killed  then: done unknown  noticed at most", "fault");
+    for (fault, all) in kinds {
+        let first = |code: Option<i32>| all.iter().filter(|c| c.first == code).count();
+        let done = all.iter().filter(|c| c.last == Some(0)).count();
+        let unknown: usize = all.iter().map(|c| c.unknown).sum();
+        let noticed = all.iter().filter_map(|c| c.noticed).max().map(|n| format!("{:.1} s", n.as_secs_f64()));
+        eprintln!(
+            "{:<22} {:>4} {:>9} {:>3} {:>3} {:>3} {:>6} {:>11} {:>7}  {}",
+            format!("{fault:?}"),
+            all.len(),
+            first(Some(0)),
+            first(Some(6)),
+            first(Some(7)),
+            first(Some(4)),
+            first(None),
+            done,
+            unknown,
+            noticed.unwrap_or_default()
+        );
+    }
+    let slowest = came.iter().filter_map(|c| c.noticed).max();
+    eprintln!(
+        "a dead peer was noticed after {slowest:?} at most; resumes: {}",
+        came.iter().map(|c| c.resumes).sum::<u32>()
+    );
+}
