@@ -18,6 +18,8 @@ pub struct Survey {
     pub looks: Vec<Looked>,
     /// node → why it cannot be reached.
     pub unreachable: BTreeMap<String, String>,
+    /// Nodes that a change stands on and that keep neither record nor lock: why.
+    pub unrecorded: BTreeMap<String, String>,
     pub proof: Vec<(String, Proven)>,
     /// Guards that would refuse: in words.
     pub refused: Vec<String>,
@@ -75,9 +77,14 @@ impl Surveyor<'_> {
 
     /// Greets nodes side by side. Who cannot be reached now is not tried again.
     fn meet(&mut self, nodes: &[String]) {
-        for met in self.reach.greet_all(nodes) {
-            if let Err(u) = met {
-                self.out.unreachable.insert(u.node, u.why);
+        for (node, met) in nodes.iter().zip(self.reach.greet_all(nodes)) {
+            match met {
+                Err(u) => drop(self.out.unreachable.insert(u.node, u.why)),
+                Ok(g) => {
+                    let changed = |s: &Step| s.changes() && matches!(&s.place, Place::Node(n) if n == node);
+                    let why = g.unrecorded.filter(|_| self.plan.steps().any(changed));
+                    self.out.unrecorded.extend(why.map(|why| (node.clone(), why)));
+                }
             }
         }
     }

@@ -449,3 +449,21 @@ fn check_dry_run_and_status_say_it_with_the_same_table() {
     world.hawiz(&GO).is(4).says("vouch for it with --attest b");
     assert!(!world.dir.join("state").exists());
 }
+
+#[test]
+fn a_dry_run_says_which_node_is_gone_and_which_keeps_no_record() {
+    let world = World::new(&lonely(&["name = \"Change it\"\nrun.sh = 'true'\nundo.none = \"nothing changes\"\n"]));
+    world.put("file", "");
+    let dry = |via: &str| {
+        let (dir, state) = (world.dir.display(), world.dir.join("file/state"));
+        let inputs = format!("playbook = \"playbook.toml\"\n[inputs]\nw = \"{dir}/w\"\n");
+        world.put("hawiz.toml", &format!("{inputs}[nodes.poor]\nvia = {via}\nstate = \"{}\"\n", state.display()));
+        world.hawiz(&["activate", "--on", "poor", "--dryrun"])
+    };
+    let there = dry("[\"sh\"]").is(0);
+    assert!(there.out.contains("\npoor keeps no record of steps and no lock:"), "{}", there.out);
+    assert!(there.out.contains("\nReady, as far as can be told before the first change.\n"), "{}", there.out);
+    let gone = dry("[\"sh\", \"-c\", \"exit 9\"]").is(4);
+    assert!(gone.out.contains("\nNot ready: 1 node cannot be reached."), "{}", gone.out);
+    assert!(!gone.out.contains("\nReady,"), "{}", gone.out);
+}

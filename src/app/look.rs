@@ -44,6 +44,7 @@ fn looks(survey: &Survey, fleet: &mut dyn Reach, plan: &Plan) -> Looks {
         looks.add(l.clone(), Some(now));
     }
     looks.unreachable = survey.unreachable.clone();
+    looks.unrecorded = survey.unrecorded.clone();
     looks.values = survey.values.clone();
     for (node, proven) in &survey.proof {
         looks.proofs.insert(node.clone(), (proven.clone(), Some(now)));

@@ -4,7 +4,7 @@
 //! not mind; what is true or so already takes one line, and a loop whose instances agree takes one together.
 
 use super::escape::{block, columns, line as harmless};
-use super::tally::{State, Tally, proof_state, proofs, stage_skipped, state, unproven};
+use super::tally::{State, Tally, proof_state, proofs, stage_skipped, state};
 use super::text::{beside, count, duration, fold_titles, hang, wrap};
 use super::words::{assignment, node_of, notes, place, places, source, stage_note, stdin, terminal, title};
 use super::wrap::wrap_command;
@@ -46,7 +46,7 @@ pub(super) struct Text<'a> {
 
 impl<'a> Text<'a> {
     pub(super) fn new(plan: &'a Plan, looks: Option<&'a Looks>, style: &'a Style) -> Self {
-        let tally = Tally { stages: plan.stages.len(), unproven: unproven(plan, looks), ..Tally::default() };
+        let tally = Tally::of(plan, looks);
         let out = String::with_capacity(4096 + plan.stages.iter().map(|s| s.steps.len() * 256).sum::<usize>());
         Text { plan, looks, style, marks: style.marks(), out, changed: false, tally }
     }
@@ -101,6 +101,9 @@ impl<'a> Text<'a> {
             Some(l) => {
                 let n = count(l.nodes.len(), "node", "nodes");
                 self.prose(0, &format!("Looked at {n} just now. Nothing is changed, nothing is asked."));
+                for (node, why) in &l.unrecorded {
+                    self.prose(0, &format!("{node} keeps no record of steps and no lock: {}", harmless(why)));
+                }
             }
             None => self.prose(0, "Nobody was contacted."),
         }
@@ -486,6 +489,9 @@ impl<'a> Text<'a> {
             return self.line("Ready, as far as can be told before the first change.");
         }
         let mut why: Vec<String> = Vec::new();
+        if t.gone > 0 {
+            why.push(format!("{} cannot be reached", count(t.gone, "node", "nodes")));
+        }
         if t.unproven > 0 {
             why.push(format!("{} not proven inactive", count(t.unproven, "node is", "nodes are")));
         }

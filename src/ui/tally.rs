@@ -27,11 +27,13 @@ pub struct Tally {
     pub not_yet: usize,
     /// Peers without proof.
     pub unproven: usize,
+    /// Nodes that a step stands on and that cannot be reached.
+    pub gone: usize,
 }
 impl Tally {
     /// Nothing that could be looked at refuses (exit 0), or something does (exit 4).
     pub fn ready(&self) -> bool {
-        self.refused == 0 && self.unproven == 0
+        self.refused == 0 && self.unproven == 0 && self.gone == 0
     }
 }
 
@@ -67,6 +69,9 @@ pub fn state(step: &Step, looks: Option<&Looks>, changed: bool) -> State {
     match looks.one(&step.instance, Purpose::Before).map(|s| s.looked.answer) {
         Some(Answer::Yes) => State::Already,
         Some(Answer::CouldNotLook) if done.is_some() && !changed => State::Doubt("could not look".into()),
+        _ if node_of(&step.place).is_some_and(|n| looks.unreachable.contains_key(n)) => {
+            State::Doubt("cannot be reached".into())
+        }
         _ => State::Change,
     }
 }
@@ -91,7 +96,7 @@ fn check_state(step: &Step, check: &Check, looks: &Looks, changed: bool) -> Stat
 
 /// Counts a plan without printing it; `app` takes the exit code from it.
 pub fn tally(plan: &Plan, looks: Option<&Looks>) -> Tally {
-    let mut tally = Tally { stages: plan.stages.len(), unproven: unproven(plan, looks), ..Tally::default() };
+    let mut tally = Tally::of(plan, looks);
     let mut changed = false;
     for stage in &plan.stages {
         if stage_skipped(stage, looks) {
@@ -105,6 +110,12 @@ pub fn tally(plan: &Plan, looks: Option<&Looks>) -> Tally {
 }
 
 impl Tally {
+    /// What is counted before any step.
+    pub(super) fn of(plan: &Plan, looks: Option<&Looks>) -> Tally {
+        let stood_on = |n: &str| plan.steps().any(|s| node_of(&s.place).is_some_and(|m| m == n));
+        let gone = looks.map_or(0, |l| l.unreachable.keys().filter(|n| stood_on(n)).count());
+        Tally { stages: plan.stages.len(), unproven: unproven(plan, looks), gone, ..Tally::default() }
+    }
     pub(super) fn count(&mut self, step: &Step, state: &State, changed: &mut bool) {
         match state {
             State::Planned if step.changes() => self.changes += 1,
