@@ -8,6 +8,10 @@
 //! each says on stderr that it was skipped, and why. `HAWIZ_LAB=1` makes that a failure, `HAWIZ_LAB=0` skips them all.
 //! Every test has hosts of its own; whatever it starts is ended by `tests/lab/down` when its [`Lab`] goes out of scope.
 
+#[path = "lab/ssh.rs"]
+mod ssh;
+mod support;
+
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

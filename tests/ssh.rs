@@ -96,16 +96,23 @@ fn a_death_by_signal_is_never_success() {
 fn a_lost_session_is_never_success_and_the_step_goes_on() {
     let Some(server) = Server::default().start() else { return };
     let (mut fleet, hello) = locked(&server);
-    let looking = std::thread::scope(|scope| {
-        let looking = scope.spawn(|| fleet.look("n", &sent("sleep 5; exit 0"), SOON));
-        let session = until("a session", || server.sessions().first().copied());
-        std::thread::sleep(Duration::from_millis(300));
-        assert!(sshd::lives(session));
-        server.kill_sessions();
-        looking.join().expect("no panic")
-    });
-    let reply = looking.expect("there was a session");
-    assert_eq!(reply.code, None, "{reply:?}");
+    let begun = server.dir.join("begun");
+    let looking = |fleet: &mut Fleet, times_lost: usize| {
+        let _ = std::fs::remove_file(&begun);
+        std::thread::scope(|scope| {
+            let text = format!("echo x >>{}; sleep 0.7; exit 0", begun.display());
+            let looking = scope.spawn(move || fleet.look("n", &sent(text), SOON));
+            for n in 1..=times_lost {
+                until("the look", || (times(&begun) == n).then_some(()));
+                server.kill_sessions();
+            }
+            looking.join().expect("no panic").expect("there was a session")
+        })
+    };
+    // It is taken again, once.
+    assert_eq!((looking(&mut fleet, 1).code, times(&begun)), (Some(0), 2));
+    let reply = looking(&mut fleet, 2);
+    assert_eq!((reply.code, times(&begun)), (None, 2), "{reply:?}");
     assert!(reply.problem.is_some_and(|p| p.contains("lost")));
 
     let (go, witness) = (server.dir.join("go"), server.dir.join("ran"));

@@ -68,6 +68,9 @@ pub struct Door {
 /// What came of opening a session.
 pub type Opened = Result<(Link, Greeting), Trouble>;
 
+/// What standard output and standard error have said.
+type Both = (Kept, Kept);
+
 pub struct Seat {
     pub door: Door,
     /// Most bytes of a step's output that are kept, per stream.
@@ -343,7 +346,23 @@ impl Seat {
         self.greeting.as_ref().and_then(|g| g.unrecorded.clone())
     }
 
+    /// A look changes nothing, so one whose link was lost is taken once more, over a fresh one, in the time that is left.
     pub fn look(&mut self, sent: &Sent, deadline: Duration) -> Result<Reply, Unreachable> {
+        let until = now() + deadline;
+        let (kept, Lost(why)) = match self.look_once(sent, deadline)? {
+            Ok(reply) => return Ok(reply),
+            Err(lost) => lost,
+        };
+        let left = until.saturating_sub(now());
+        if !left.is_zero()
+            && let Ok(Ok(reply)) = self.look_once(sent, left)
+        {
+            return Ok(reply);
+        }
+        Ok(live::reply(None, kept, Some(format!("the link was lost: {why}"))))
+    }
+    /// The inner error: what had been said when the link was lost.
+    fn look_once(&mut self, sent: &Sent, deadline: Duration) -> Result<Result<Reply, (Both, Lost)>, Unreachable> {
         let lost = self.door.lost();
         let link = self.free().map_err(lost)?;
         let mut looking = Self::begin_look(link, sent);
@@ -351,16 +370,16 @@ impl Seat {
         let late = match live::look(link, &mut looking, deadline, &mut kept) {
             Ok(Some(code)) => {
                 let problem = code.is_none().then(|| "`sh` did not understand the text, nothing of it ran".into());
-                return Ok(live::reply(code, kept, problem));
+                return Ok(Ok(live::reply(code, kept, problem)));
             }
             Ok(None) => format!("it did not end within {deadline:?} and was killed"),
-            Err(Lost(why)) => {
+            Err(lost) => {
                 self.drop_free();
-                return Ok(live::reply(None, kept, Some(format!("the link was lost: {why}"))));
+                return Ok(Err((kept, lost)));
             }
         };
         self.end_look(&mut looking, &mut kept);
-        Ok(live::reply(None, kept, Some(late)))
+        Ok(Ok(live::reply(None, kept, Some(late))))
     }
 
     pub fn lock(&mut self, run: &str, marker: &str, holder: &str) -> Result<Locked, Unreachable> {

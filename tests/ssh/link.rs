@@ -104,6 +104,51 @@ fn a_node_that_is_frozen_before_a_step_starts_does_not_start_it_after_never_was_
     assert!(!witness.exists());
 }
 
+#[test]
+fn what_a_step_says_and_its_end_are_heard_though_the_link_was_lost_before_both() {
+    let Some(server) = Server::default().start() else { return };
+    let (mut fleet, hello) = locked(&server);
+    let (text, go, witness) = waiting(&server);
+    let c = claim(&hello.boot, "long", 1);
+    assert_eq!(fleet.start("n", &c, &sent(text)), Started::Running);
+    assert_eq!(fleet.poll("n", &c, SOON), Progress::Output(false, b"before\n".to_vec()));
+    server.kill_sessions();
+    assert!(matches!(until_over(&mut fleet, &c), Progress::Lost(_)));
+    std::fs::write(&go, "").expect("our own folder");
+    assert_eq!(until("its end", || fleet.truth("n", &c).ok().filter(|t| *t != Truth::Running)), Truth::Done(0));
+    let ended = session::follow(&mut fleet, &c);
+    assert_eq!((ended.end, &ended.out[..], times(&witness)), (Progress::Done(0), &b"after\n"[..], 1));
+}
+
+#[test]
+fn after_a_frozen_session_the_next_one_comes_over_another_connection() {
+    let Some(server) = Server::default().start() else { return };
+    let (mut fleet, _) = locked(&server);
+    let client = |fleet: &mut Fleet| says(fleet, "echo $SSH_CLIENT");
+    let first = client(&mut fleet);
+    assert_eq!(first, client(&mut fleet));
+    let frozen = server.sessions();
+    server.signal(&frozen, Signal::STOP);
+    fleet.forget("n");
+    let begun = Instant::now();
+    assert_ne!(first, client(&mut fleet));
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    server.signal(&frozen, Signal::CONT);
+}
+
+#[test]
+fn a_node_that_was_rebooted_between_two_steps_is_seen_and_nothing_more_is_started() {
+    let Some(server) = Server::default().own().start() else { return };
+    let (mut fleet, hello) = locked(&server);
+    let witness = server.dir.join("ran");
+    let text = format!("echo x >>{}", witness.display());
+    let ended = session::run(&mut fleet, &claim(&hello.boot, "one", 1), &sent(text.clone()));
+    assert_eq!(ended.end, Progress::Done(0));
+    server.reboot();
+    let started = fleet.start("n", &claim(&hello.boot, "two", 1), &sent(text));
+    assert_eq!((started, times(&witness)), (Started::Refused("the node was rebooted meanwhile".into()), 1));
+}
+
 /// A mount on the node whose server answers nothing any more.
 struct Hung<'a> {
     server: &'a Sshd,

@@ -1,6 +1,6 @@
 //! One run of the campaign: its node, its hawiz, what went wrong, and what is to be true afterwards.
 
-use crate::sshd::{Sshd, Wire, processes};
+use crate::sshd::{Sshd, Wire, lives, processes};
 use crate::support::{Dice, World, lonely};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
@@ -118,7 +118,7 @@ fn playbook() -> String {
         &step(
             "Mark",
             "echo mark >>\"$w/$node/trace\"\n: >\"$w/$node/mark\"",
-            "done.sh = 'test -e \"$w/$node/mark\"'\n",
+            "done.sh = 'sleep 0.3; test -e \"$w/$node/mark\"'\n",
         ),
         &step(
             "Told",
@@ -414,6 +414,47 @@ impl<'w> Lot<'w> {
         let noticed = noticed.map(|t| Duration::from_millis((t - when) as u64));
         assert!(noticed.is_none_or(|n| n <= Duration::from_secs(20)), "{said}: noticed after {noticed:?}");
         Came { fault, first, last, resumes, unknown, noticed }
+    }
+
+    /// A step that is stopped because it takes too long, and does not want to end.
+    pub fn stop(&self, fault: Fault, seed: u64) -> u32 {
+        let mut dice = Dice(seed | 1);
+        (0..3).for_each(|_| _ = dice.below(2));
+        self.fresh();
+        let stuck = "name = \"Stuck\"\ndeadline = \"1s\"\nrun.sh = '''\necho stuck >>\"$w/$node/trace\"\n\
+                     trap '' TERM\nsleep 300 &\nsleep 300\n'''\nundo.none = \"\"\n";
+        self.world.playbook(&lonely(&[stuck]));
+        let mut hawiz = self.start(&["activate", "--on", "a", "--yes", "--output", "json"]);
+        std::thread::sleep(Duration::from_millis(300 + dice.below(12_000)));
+        let (_, first) = self.suffer(fault, &mut dice, &mut hawiz, false);
+        drop(hawiz);
+        let ended = || {
+            let records = self.records();
+            let end = records.iter().rfind(|r| is(r, "step-finished") && of(r) == "stuck");
+            end.map(|r| r["event"]["outcome"]["is"].as_str().unwrap_or_default().to_string())
+        };
+        let mut resumes = 0;
+        let mut last = first;
+        while ended().is_none() && resumes < 4 {
+            resumes += 1;
+            last = self.start(&["resume", "--yes", "--output", "json"]).ends();
+        }
+        let why = || format!("{fault:?}, seed {seed}, first {first:?}, last {last:?}: {}", self.told());
+        assert_eq!(ended().as_deref(), Some("failed"), "{}", why());
+        assert_eq!(last, Some(6), "{}", why());
+        let left = self.sleepers();
+        assert!(left.is_empty(), "{left:?} are left; {}", why());
+        assert_eq!(self.world.trace("a"), ["stuck"], "{}", why());
+        resumes
+    }
+
+    /// Processes of a step that is stuck.
+    fn sleepers(&self) -> Vec<Pid> {
+        let stuck = |pid: &Pid| {
+            let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+            line == b"sleep\x00300\x00" || line.starts_with(b"sh\0-eu\0")
+        };
+        self.server.all().into_iter().filter(|pid| stuck(pid) && lives(*pid)).collect()
     }
 
     fn told(&self) -> String {
