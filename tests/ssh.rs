@@ -10,6 +10,8 @@ mod errors;
 mod link;
 #[path = "ssh/login.rs"]
 mod login;
+#[path = "ssh/person.rs"]
+mod person;
 #[allow(dead_code, reason = "shared with the tests of the session protocol")]
 #[path = "session/world.rs"]
 mod session;
