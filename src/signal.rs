@@ -205,7 +205,19 @@ mod tests {
         }
         let me = std::env::current_exe().expect("a running program has a path");
         let script = format!("{how} \"$0\" --exact signal::tests::{name} --test-threads 1");
-        let child = Command::new("sh").args(["-c", &script]).arg(me).env("HAWIZ_TEST_ALONE", "1").output();
+        let mut child = Command::new("sh");
+        child.args(["-c", &script]).arg(me).env("HAWIZ_TEST_ALONE", "1");
+        // Whoever runs the tests may have been started with signals ignored (nohup), which is inherited.
+        // SAFETY: signal is async-signal-safe and touches no memory of ours.
+        unsafe {
+            std::os::unix::process::CommandExt::pre_exec(&mut child, || {
+                for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, libc::SIGPIPE] {
+                    libc::signal(signal, libc::SIG_DFL);
+                }
+                Ok(())
+            });
+        }
+        let child = child.output();
         let child = child.expect("sh can be started");
         assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
         assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"), "the test `{name}` was not found");
