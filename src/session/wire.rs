@@ -4,7 +4,7 @@
 //! which carries a nonce that no command can know, was read; anything else is [`Lost`], and says why.
 
 use super::root::{self, Become, Prompted};
-use crate::plan::Node;
+use crate::plan::{How, Node};
 use crate::transport::{Ended, Stream, Trouble, Ways};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -124,10 +124,13 @@ pub struct Link {
     password: Option<root::Waiting>,
     /// More was said than anybody keeps.
     noisy: bool,
+    /// The session's own nonce and its text, which go with the first call when the greeting came before them.
+    later: Option<(String, Vec<u8>)>,
 }
 
 /// More than this before an answer is noise.
 const NOISE: usize = 1 << 20;
+const HELLO: &str = include_str!("hello.sh");
 const PRELUDE: &str = include_str!("../session.sh");
 const LEADER: &str = include_str!("leader.sh");
 
@@ -157,6 +160,19 @@ pub fn plain(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// What sshd is asked to run: a greeting, then a shell that reads a call a line. Whatever the login shell is, it reads this:
+/// one line, in single quotes, without a character that csh or fish would see something in. The greeting has a nonce of its
+/// own, because this stands in `ps`.
+fn early_command(nonce: &str, hello: &str) -> String {
+    let source = format!("{}hz_n={nonce}\nhz_hello 000001 {hello}\n", stripped(HELLO));
+    let safe = |b: u8| b.is_ascii_alphanumeric() || b" _-=./,:;@+*?[]{}()<>|&#~^".contains(&b);
+    let octal =
+        |text: String, b: u8| if safe(b) { text + &char::from(b).to_string() } else { text + &format!("\\{b:03o}") };
+    let text = source.bytes().fold(String::new(), octal);
+    let reads = r#"exec sh -c "while IFS= read -r hz_l; do eval \"\$hz_l\"; done""#;
+    format!("exec sh -c 'eval \"$(printf \"{text}\")\"; {reads}'")
+}
+
 /// Shell source without its comments and indentation: it travels at every connect, and bash reads it byte by byte.
 fn stripped(source: &str) -> String {
     let lines = source.lines().map(str::trim_start).filter(|l| !l.is_empty() && !l.starts_with('#'));
@@ -168,7 +184,10 @@ impl Link {
     /// `hello`: the words of the first question, whose answer is to be read before anything is called.
     /// `root`: how the session becomes root's, and the password for it if it is known.
     pub fn open(node: &Node, ways: &Ways, hello: &str, root: Option<(Become, Option<&str>)>) -> Result<Link, Trouble> {
-        let stream = ways.open(node)?;
+        // Over SSH the greeting comes back with sshd's own answer. A login that has to become root greets as root.
+        let early = node.how == How::Ssh && root.is_none();
+        let first = random(16);
+        let stream = ways.open(node, if early { early_command(&first, hello) } else { "exec sh".into() })?;
         let mut link = Link {
             stream,
             nonce: random(16),
@@ -181,21 +200,29 @@ impl Link {
             heard: now(),
             password: None,
             noisy: false,
+            later: None,
         };
         let (root, password) = root.map_or_else(Default::default, |(how, given)| how.line(&link.nonce, given));
         link.password = password;
-        // Nothing may follow until the node has answered: the first shell may read ahead what its successor should read.
+        let begin = if early { "hz_know" } else { "hz_hello 000001" };
         let session = format!(
-            "hz_n={}\nhz_leader={}\n{}",
+            "hz_n={}\nhz_leader={}\n{}{}",
             link.nonce,
             quoted(stripped(LEADER).as_bytes()),
-            stripped(PRELUDE).replace("@HELLO@", hello)
+            stripped(HELLO),
+            stripped(PRELUDE).replace("@FIRST@", &format!("{begin} {hello}"))
         );
+        link.seq = 1;
+        if early {
+            let head = [b"eval \"$(printf %b ", &word(session.as_bytes())[..], b")\"\n"].concat();
+            link.later = Some((std::mem::replace(&mut link.nonce, first), head));
+            return Ok(link);
+        }
+        // Nothing may follow until the node has answered: the first shell may read ahead what its successor should read.
         let mut head = format!("hz_group={}; hz_session=", quoted(GROUP.as_bytes())).into_bytes();
         head.extend(crate::shell::quote(session.as_bytes()));
         head.extend_from_slice(format!("; {root}set -- \"$hz_session\"; eval \"$hz_group\"\n").as_bytes());
         link.unsent = head;
-        link.seq = 1;
         Ok(link)
     }
     /// `@NONCE.SEQ` of the message sent last.
@@ -310,6 +337,9 @@ impl Link {
         if self.stranger().is_some() {
             return format!("no shell answered within {secs} s, but something else did: a forced command?");
         }
+        if self.seq == 1 {
+            return format!("no shell answered within {secs} s: a forced command, or a login script that waits?");
+        }
         format!("no answer within {secs} s")
     }
     /// The last line of something that is no session of ours, because nothing of ours was answered yet.
@@ -361,6 +391,10 @@ impl Link {
                 self.out.drain(..=line);
                 self.err.clear();
                 self.password = None;
+                if let Some((nonce, head)) = self.later.take() {
+                    self.nonce = nonce;
+                    self.unsent.extend(head);
+                }
                 return Ok(body);
             }
             // Bytes that keep coming are no answer.

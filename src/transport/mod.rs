@@ -192,13 +192,13 @@ impl Ways {
         }
     }
 
-    /// Opens a stream to a node.
-    pub fn open(&self, node: &Node) -> Result<Stream, Trouble> {
+    /// Opens a stream to a node. `command` is what sshd is to run; here and behind `via` it is `sh` itself.
+    pub fn open(&self, node: &Node, command: String) -> Result<Stream, Trouble> {
         let said = |what: String| move |e: io::Error| Trouble::new(format!("cannot start {what}: {e}"));
         match &node.how {
             How::Local => local::open().map_err(said("`sh`".into())),
             How::Via(argv) => via::open(argv, &self.base).map_err(said(format!("`{}`", argv.join(" ")))),
-            How::Ssh => self.net.shell(node),
+            How::Ssh => self.net.shell(node, &command),
         }
     }
 

@@ -233,14 +233,14 @@ impl Net {
     }
 
     /// Opens one more shell on a node.
-    pub(super) fn shell(&self, node: &Node) -> Result<Stream, Trouble> {
+    pub(super) fn shell(&self, node: &Node, command: &str) -> Result<Stream, Trouble> {
         let mut tried = None;
         for kept in self.standing(node)? {
             if let Err(why) = self.wait(&kept) {
                 self.drop_one(node, &kept);
                 return Err(why);
             }
-            match open(&kept) {
+            match open(&kept, command) {
                 // A server that gives one channel only is asked for another connection.
                 Err(t) if t.refused => tried = Some(t),
                 opened => return opened,
@@ -251,7 +251,7 @@ impl Net {
         }
         let more = self.dial(node)?;
         self.wait(&more)?;
-        open(&more).map_err(|t| tried.unwrap_or(t))
+        open(&more, command).map_err(|t| tried.unwrap_or(t))
     }
 
     /// Throws a node's connections away: the next shell gets a fresh one.
@@ -370,12 +370,12 @@ impl Net {
     }
 }
 
-fn open(kept: &Kept) -> Result<Stream, Trouble> {
+fn open(kept: &Kept, command: &str) -> Result<Stream, Trouble> {
     let (stream, near) = pipes().map_err(|e| Trouble::new(format!("no pipes can be made here: {e}")))?;
     let (opened, answer) = channel();
     let near =
         line::Near { input: near.input, output: near.output, errors: Some(near.errors), ended: near.ended, opened };
-    if !kept.ask(Want::Line(Far::Shell, near)) {
+    if !kept.ask(Want::Line(Far::Shell(command.into()), near)) {
         return Err(Trouble::new("its connection has just ended"));
     }
     match answer.recv_timeout(CHANNEL) {

@@ -22,8 +22,8 @@ const BROKEN: i32 = -43;
 
 /// What is to be at the far end.
 pub(super) enum Far {
-    /// The login's shell, told to become `sh`.
-    Shell,
+    /// The login's shell, told to run this: `sh`, in the end.
+    Shell(String),
     /// A port that the far host can reach.
     Port(String, u16),
 }
@@ -204,7 +204,7 @@ impl Line {
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Waiting => {
                 let channel = match &self.far {
-                    Far::Shell => session.channel_session(),
+                    Far::Shell(_) => session.channel_session(),
                     Far::Port(host, port) => session.channel_direct_tcpip(host, *port, None),
                 };
                 match went(channel)? {
@@ -220,7 +220,7 @@ impl Line {
             Phase::Starting(mut channel) => {
                 let started = match &self.far {
                     // Whatever the login shell is, it reads this; `sh` inherits what the login set up.
-                    Far::Shell => went(channel.exec("exec sh"))?,
+                    Far::Shell(command) => went(channel.exec(command))?,
                     Far::Port(..) => Went::On(()),
                 };
                 match started {
