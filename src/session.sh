@@ -361,6 +361,7 @@ hz_tell() { # run hash marker boot
   { read -r hz_k hz_x <"$hz_f.go"; } 2>/dev/null
   if [ "$hz_k" = revoked ]; then echo never; return; fi
   if hz_alive; then echo running; return; fi
+  if ! hz_code && [ -z "$hz_no" ] && [ -e "$hz_f.kill" ] && [ -n "$hz_pid" ] && hz_killed; then return; fi
   if hz_code; then echo "done $hz_c"; return; fi
   hz_line "unknown ${hz_no:-its process is gone and left no code}"
 }
@@ -390,7 +391,12 @@ hz_stop() { # naps
   hz_into && ! hz_code && hz_alive || return 1
   kill -TERM "-$hz_pid" 2>/dev/null
   if hz_emptied "$hz_pid" "$1"; then return 1; fi
+  # Whoever comes while it dies, or after this session did, knows why.
+  { (umask 077; hz_none >"$hz_f.kill"); } 2>/dev/null
   kill -KILL "-$hz_pid" 2>/dev/null
+  hz_killed
+}
+hz_killed() { # true when it does not end, which is said
   if ! hz_emptied "$hz_pid" 30; then echo "unknown $hz_left does not end, not even by KILL"; return 0; fi
   # The leader died with its group and could not write the code; it is known all the same.
   if ! hz_code; then

@@ -544,6 +544,25 @@ fn the_cap_holds_when_nobody_listens_any_more() {
 }
 
 #[test]
+fn of_a_step_that_was_killed_the_code_is_known_though_whoever_killed_it_never_came_to_write_it() {
+    each(|w| {
+        let (mut fleet, hello) = w.locked();
+        let c = claim(&hello.boot, "stuck", 1);
+        assert_eq!(fleet.start("n", &c, &sent("trap '' TERM; echo on; sleep 300")), Started::Running);
+        assert!(matches!(fleet.poll("n", &c, SOON), Progress::Output(..)));
+        let kept = std::fs::read_to_string(only_claim(w).with_extension("who")).expect("it began");
+        let leader: i32 = kept.split_whitespace().nth(3).expect("its pid").parse().expect("a number");
+        // As far as a session comes that is lost right behind its KILL.
+        std::fs::write(only_claim(w).with_extension("kill"), "").expect("ours");
+        let group = rustix::process::Pid::from_raw(leader).expect("not 0");
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).expect("it is there");
+        assert_eq!(w.fleet().truth("n", &c), Ok(Truth::Done(137)), "{}", w.shell);
+        assert_eq!(processes(leader), Vec::<String>::new(), "{}", w.shell);
+        assert_eq!(fleet.cancel("n", &c, Duration::ZERO), Ok(Truth::Done(137)), "{}", w.shell);
+    });
+}
+
+#[test]
 fn half_a_code_is_no_code() {
     each(|w| {
         let (mut fleet, hello) = w.locked();

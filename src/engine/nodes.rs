@@ -173,7 +173,11 @@ impl Engine<'_> {
                 self.lock_asked.insert(node.to_string());
                 self.record(Event::Noted { text: format!("{node} keeps no lock and no record of steps: {why}") })
             }
-            Err(u) => Err(Halt::NotReady(format!("cannot reach {node}: {}", u.why))),
+            Err(u) => {
+                // The answer was lost, maybe not the lock: it is given back, if there is one, when the node can be asked.
+                self.locked.push(node.to_string());
+                Err(Halt::NotReady(format!("cannot reach {node}: {}", u.why)))
+            }
         }
     }
 

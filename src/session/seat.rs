@@ -20,6 +20,9 @@ const PROMPTLY: Duration = Duration::from_secs(30);
 /// A step that is followed says something at least every second, even if only that it has nothing to say; one that is to
 /// start says so at once. A dead peer must be noticed within 20 s.
 const SILENCE: Duration = Duration::from_secs(18);
+/// How long a session that was lost is tried to be had again for a question that may be repeated: a lock whose answer was
+/// lost would stay, a step that was to be stopped would go on.
+const RETURN: Duration = Duration::from_secs(10);
 /// A failure this old says nothing of now.
 const A_MOMENT: Duration = Duration::from_secs(5);
 const LOOK_CAP: usize = 1 << 20;
@@ -278,8 +281,27 @@ impl Seat {
     fn ask_again(&mut self, function: &str, words: &[&[u8]], wait: Duration) -> Result<String, Lost> {
         let old = self.link.is_some();
         match self.ask(function, words, wait) {
-            Err(_) if old => self.ask(function, words, wait),
+            Err(_) if old => {
+                self.return_until(now() + RETURN)?;
+                self.ask(function, words, wait)
+            }
             answer => answer,
+        }
+    }
+    /// Tries to have a free stream again, with growing pauses.
+    fn return_until(&mut self, until: Duration) -> Result<(), Lost> {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let lost = match self.free() {
+                Ok(_) => return Ok(()),
+                Err(lost) => lost,
+            };
+            if now() + pause > until {
+                return Err(lost);
+            }
+            self.mistrust();
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_secs(2));
         }
     }
     /// Ends what runs on a busy stream, through another one.
@@ -353,8 +375,9 @@ impl Seat {
             Ok(reply) => return Ok(reply),
             Err(lost) => lost,
         };
-        let left = until.saturating_sub(now());
-        if !left.is_zero()
+        if self.return_until(until.min(now() + RETURN)).is_ok()
+            && let left = until.saturating_sub(now())
+            && !left.is_zero()
             && let Ok(Ok(reply)) = self.look_once(sent, left)
         {
             return Ok(reply);
