@@ -307,14 +307,11 @@ hz_find() { # run hash: hz_d, and false when there is no such claim
   hz_d=
   return 1
 }
-# Looked at twice: who is started while the others are looked at is seen the second time.
 hz_group() { # group: true while somebody is in it who is not a zombie; hz_left says who
-  for hz_x in 1 2; do
-    for hz_y in /proc/[0-9]*; do
-      if hz_stat "${hz_y#/proc/}" && [ "$hz_pg" = "$1" ]; then
-        case $hz_st in Z | X | x) ;; *) hz_left="process ${hz_y#/proc/}, state $hz_st"; return 0 ;; esac
-      fi
-    done
+  for hz_y in /proc/[0-9]*; do
+    if hz_stat "${hz_y#/proc/}" && [ "$hz_pg" = "$1" ]; then
+      case $hz_st in Z | X | x) ;; *) hz_left="process ${hz_y#/proc/}, state $hz_st"; return 0 ;; esac
+    fi
   done
   return 1
 }
@@ -379,11 +376,17 @@ hz_attach() { # seq run hash secret
     hz_into && while ! hz_code && hz_alive; do sleep "$hz_nap"; echo t; done
   } 2>/dev/null | (hz_follow "$1" "$4")
 }
+# Empty means empty twice, a nap apart: what is started while the others are looked at is there the second time.
 hz_emptied() { # group, naps
-  hz_z=$2
-  while hz_group "$1"; do
-    [ "$hz_z" -gt 0 ] || return 1
-    hz_z=$((hz_z - 1))
+  hz_z=$2 hz_s=0
+  while :; do
+    if hz_group "$1"; then
+      [ "$hz_z" -gt 0 ] || return 1
+      hz_s=0 hz_z=$((hz_z - 1))
+    else
+      hz_s=$((hz_s + 1))
+      [ "$hz_s" -lt 2 ] || return 0
+    fi
     sleep "$hz_nap"
   done
 }
