@@ -134,7 +134,7 @@ pub enum Locked {
     Impossible(String),
 }
 
-/// The nodes of one run. Nothing here prompts, prints or retries.
+/// The nodes of one run. Nothing here prompts or prints; nothing that changes anything is tried twice.
 pub trait Reach {
     /// These will be needed soon: begins to open their sessions, and returns at once. Tells nothing; [`Reach::greet`] does.
     fn expect(&mut self, _nodes: &[String]) {}

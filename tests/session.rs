@@ -532,8 +532,9 @@ fn the_cap_holds_when_nobody_listens_any_more() {
         rustix::process::kill_process_group(shell, Signal::KILL).expect("it is ours");
         drop(fleet);
         std::fs::write(&talk, "").expect("the world's own folder");
-        let gap = only_claim(w).with_extension("out.gap");
-        until("the cut", || gap.exists().then_some(()));
+        // The last that a cut makes.
+        let tail = only_claim(w).with_extension("out.tail");
+        until("the cut", || tail.exists().then_some(()));
         std::fs::write(&end, "").expect("the world's own folder");
         let mut fleet = w.fleet();
         let ended = follow(&mut fleet, &c);

@@ -19,7 +19,7 @@ use std::time::Duration;
 const PROMPTLY: Duration = Duration::from_secs(30);
 /// A step that is followed says something at least every second, even if only that it has nothing to say; one that is to
 /// start says so at once. A dead peer must be noticed within 20 s.
-const SILENCE: Duration = Duration::from_secs(18);
+const SILENCE: Duration = Duration::from_secs(17);
 /// How long a session that was lost is tried to be had again for a question that may be repeated: a lock whose answer was
 /// lost would stay, a step that was to be stopped would go on.
 const RETURN: Duration = Duration::from_secs(10);
@@ -288,6 +288,10 @@ impl Seat {
             answer => answer,
         }
     }
+    /// A free stream. `old`: there was one a moment ago, so the node may be back in a moment.
+    fn have(&mut self, old: bool, until: Duration) -> Result<(), Lost> {
+        if old { self.return_until(until) } else { self.free().map(drop) }
+    }
     /// Tries to have a free stream again, with growing pauses.
     fn return_until(&mut self, until: Duration) -> Result<(), Lost> {
         let mut pause = Duration::from_millis(100);
@@ -371,6 +375,8 @@ impl Seat {
     /// A look changes nothing, so one whose link was lost is taken once more, over a fresh one, in the time that is left.
     pub fn look(&mut self, sent: &Sent, deadline: Duration) -> Result<Reply, Unreachable> {
         let until = now() + deadline;
+        let old = self.link.is_some();
+        self.have(old, until.min(now() + RETURN)).map_err(self.door.lost())?;
         let (kept, Lost(why)) = match self.look_once(sent, deadline)? {
             Ok(reply) => return Ok(reply),
             Err(lost) => lost,
@@ -459,12 +465,13 @@ impl Seat {
     }
 
     pub fn start(&mut self, claim: &Claim, sent: &Sent) -> Started {
+        let old = self.link.is_some();
         if self.step.is_some() {
             // The step before was left; its record stays, its stream is not needed.
             self.part();
         }
-        if let Err(t) = self.open() {
-            return Started::Refused(t.to_string());
+        if let Err(Lost(why)) = self.have(old, now() + RETURN) {
+            return Started::Refused(why);
         }
         if self.greeting.as_ref().is_some_and(|g| g.boot != claim.boot) {
             // What the steps before did may be gone with it; a resume looks.

@@ -225,9 +225,11 @@ impl<'w> Lot<'w> {
         text.unwrap_or_default().lines().filter_map(|l| serde_json::from_str(l).ok()).collect()
     }
 
-    /// When the link was said to be lost, after this.
+    /// When the link was said to be lost, after this, by the hawiz that met it.
     fn lost_after(&self, when: i64) -> Option<i64> {
-        self.records().iter().filter(|r| is(r, "link-lost")).map(at).find(|t| *t >= when)
+        let records = self.records();
+        let met = records.iter().take_while(|r| !is(r, "run-resumed"));
+        met.filter(|r| is(r, "link-lost")).map(at).find(|t| *t >= when)
     }
 
     /// The shells of all sessions with what they run; steps are sessions of their own.
@@ -432,9 +434,10 @@ impl<'w> Lot<'w> {
             std::thread::sleep(Duration::from_millis(300));
         }
         let unknown = self.judge(fault, when, last, first, &said);
-        let noticed = self.lost_after(when).filter(|_| fault.silent() && resumes == 0 || fault == CutForGood);
+        let noticed = self.lost_after(when).filter(|_| fault.silent());
         let noticed = noticed.map(|t| Duration::from_millis((t - when) as u64));
-        assert!(noticed.is_none_or(|n| n <= Duration::from_secs(20)), "{said}: noticed after {noticed:?}");
+        let soon = noticed.is_none_or(|n| n <= Duration::from_secs(20));
+        assert!(soon, "{said}, at {when}: noticed after {noticed:?}: {}", self.told());
         Came { fault, first, last, resumes, unknown, noticed }
     }
 

@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
 
 /// After this long without a word the far side is asked for one.
 const ASK: Duration = Duration::from_secs(5);
-/// After this long without an answer to that, the connection is given up. With the kernel's own limit (20 s for bytes that
-/// nobody acknowledges) a dead peer is noticed within 20 s.
-const SILENCE: Duration = Duration::from_secs(12);
+/// After this long without an answer to that, the connection is given up: a dead peer is noticed within 20 s, also by a
+/// machine that is busy and late with all it does.
+const SILENCE: Duration = Duration::from_secs(10);
 /// How often a line that is being opened or closed is looked after while others are open.
 const PASSING: Duration = Duration::from_millis(10);
 /// From the first byte to the agreed keys, and from there to being logged in (a person's typing does not count).
