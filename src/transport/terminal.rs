@@ -29,6 +29,8 @@ pub fn argv(node: &Node, base: &Path, file: &str) -> Result<Vec<OsString>, Strin
             option("-l", login.user.as_ref().map(OsString::from));
             option("-p", login.port.map(|p| p.to_string().into()));
             option("-i", login.identity.as_ref().map(|i| of_home(i, base)));
+            // This key and no other, as the session did: a server counts every key that an agent shows it.
+            option("-o", login.identity.as_ref().map(|_| "IdentitiesOnly=yes".into()));
             option("-J", login.jump.as_ref().map(OsString::from));
             // The session has seen its key already; another one than that is refused.
             option("-o", Some("StrictHostKeyChecking=yes".into()));
@@ -85,7 +87,7 @@ mod tests {
         let (identity, jump) = (Some("keys/mn".into()), Some("me@gate:22".into()));
         let login = Login { user, port, identity, jump };
         let far = Node { address: Some("fe80::1%eth0".into()), login, ..Node { how: How::Ssh, ..root } };
-        let all = "ssh|-t|-l|admin|-p|2222|-i|/site/keys/mn|-J|me@gate:22|-o|StrictHostKeyChecking=yes|--|fe80::1%eth0\
+        let all = "ssh|-t|-l|admin|-p|2222|-i|/site/keys/mn|-o|IdentitiesOnly=yes|-J|me@gate:22|-o|StrictHostKeyChecking=yes|--|fe80::1%eth0\
                    |exec sudo sh -eu /var/lib/hawiz/lock/g1/5a.out";
         assert_eq!(said(&far), all);
     }
