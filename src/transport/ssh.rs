@@ -117,6 +117,30 @@ impl Board {
             states = self.news.wait(states).expect("nobody panics while holding it");
         }
     }
+    /// Waits until a connection stands, or cannot. `idle`: nobody waits for who waits here, so that it may take as long as it
+    /// takes until somebody comes who answers.
+    fn wait(&self, number: u64, idle: bool) -> Result<(), Trouble> {
+        let mut until = Instant::now() + PATIENCE;
+        let mut states = self.states();
+        loop {
+            // A person who is asked, about this host or one before it, takes the time that it takes.
+            let asked = || states.values().any(|s| matches!(s, State::Asking(..)));
+            if (idle || self.attended.load(Ordering::SeqCst) > 0) && asked() {
+                until = Instant::now() + PATIENCE;
+            }
+            match states.get(&number) {
+                Some(State::Ready) => return Ok(()),
+                Some(State::Failed(why)) => return Err(why.clone()),
+                Some(State::Broken) => return Err(Trouble::new("its connection has just ended")),
+                _ => {}
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Trouble::new(format!("its login was not finished within {} s", PATIENCE.as_secs())));
+            }
+            states = self.news.wait_timeout(states, left).expect("nobody panics while holding it").0;
+        }
+    }
     fn remembered(&self, what: &str) -> Option<String> {
         self.typed.lock().expect("nobody panics while holding it").get(what).cloned()
     }
@@ -347,26 +371,7 @@ impl Net {
         through.unwrap_or_else(|| direct(last))
     }
     fn wait(&self, kept: &Kept) -> Result<(), Trouble> {
-        let mut until = Instant::now() + PATIENCE;
-        let mut states = self.board.states();
-        loop {
-            // A person who is asked, about this host or one before it, takes the time that it takes.
-            let asked = || states.values().any(|s| matches!(s, State::Asking(..)));
-            if self.board.attended.load(Ordering::SeqCst) > 0 && asked() {
-                until = Instant::now() + PATIENCE;
-            }
-            match states.get(&kept.number) {
-                Some(State::Ready) => return Ok(()),
-                Some(State::Failed(why)) => return Err(why.clone()),
-                Some(State::Broken) => return Err(Trouble::new("its connection has just ended")),
-                _ => {}
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Trouble::new(format!("its login was not finished within {} s", PATIENCE.as_secs())));
-            }
-            states = self.board.news.wait_timeout(states, left).expect("nobody panics while holding it").0;
-        }
+        self.board.wait(kept.number, false)
     }
 }
 

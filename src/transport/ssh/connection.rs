@@ -102,7 +102,7 @@ pub(super) fn start(road: Road, board: Arc<Board>, number: u64) -> Keeper {
 }
 
 fn open(road: &Road, board: &Arc<Board>, number: u64, facts: &mut Facts) -> Result<(Session, Socket), Trouble> {
-    let socket = dial::reach(road)?;
+    let socket = dial::reach(road, board)?;
     facts.address.clone_from(&socket.address);
     let mut session = Session::new().map_err(|e| Trouble::new(e.message().to_string()))?;
     session.set_blocking(false);

@@ -7,7 +7,7 @@
 use super::config::Family;
 use super::connection::Want;
 use super::line::{Far, Near};
-use super::{Road, Through};
+use super::{Board, Road, Through};
 use crate::transport::{Trouble, local};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
@@ -71,7 +71,7 @@ fn said(e: &std::io::Error) -> String {
     chars.next().map_or(String::new(), |c| c.to_lowercase().collect::<String>() + chars.as_str())
 }
 
-pub(super) fn reach(road: &Road) -> Result<Socket, Trouble> {
+pub(super) fn reach(road: &Road, board: &Board) -> Result<Socket, Trouble> {
     match &road.through {
         Through::Direct => tcp(road),
         Through::Command(command) => {
@@ -82,6 +82,8 @@ pub(super) fn reach(road: &Road) -> Result<Socket, Trouble> {
             Ok(Socket { fd: near, address, tcp: false, _command: Some(piped), _bastion: None })
         }
         Through::Bastion(kept, whom) => {
+            // Its login may need a person, whose typing is nobody's delay.
+            board.wait(kept.number, true).map_err(|t| Trouble { why: format!("through `{whom}`: {}", t.why), ..t })?;
             let (near, far) = pair()?;
             let input = far.try_clone().map_err(|e| Trouble::new(said(&e)))?;
             let (opened, answer) = channel();
