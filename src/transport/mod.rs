@@ -176,7 +176,7 @@ pub struct Ways {
     /// Relative paths of a `via` are below it.
     base: PathBuf,
     net: ssh::Net,
-    /// Passwords for becoming root that a person has given: by node, and by login for the nodes that come after.
+    /// Passwords for becoming root that a person has given: by node, and by whose it is for the nodes that come after.
     passwords: Mutex<BTreeMap<String, String>>,
     /// Nodes that want one; whether the last one was wrong.
     wanted: Mutex<BTreeMap<String, bool>>,
@@ -231,13 +231,22 @@ impl Ways {
     }
 
     pub fn password(&self, node: &Node) -> Option<String> {
+        let whose = self.whose(node);
         let given = self.passwords.lock().expect("nobody panics while holding it");
-        given.get(&format!("node {}", node.name)).or_else(|| given.get("login")).cloned()
+        given.get(&format!("node {}", node.name)).or_else(|| given.get(&whose)).cloned()
     }
     pub fn give_password(&self, node: &Node, text: String) {
+        let whose = self.whose(node);
         let mut given = self.passwords.lock().expect("nobody panics while holding it");
-        given.insert("login".into(), text.clone());
+        given.insert(whose, text.clone());
         given.insert(format!("node {}", node.name), text);
+    }
+    /// Whose password it is: root's own is not tried where a login's is wanted, nor one login's for another.
+    fn whose(&self, node: &Node) -> String {
+        match node.become_root.as_deref() {
+            Some("su") => "root".into(),
+            _ => format!("login {}", self.user(node)),
+        }
     }
     /// The node's session cannot become root's without a password.
     pub fn want_password(&self, node: &Node, again: bool) {
