@@ -201,6 +201,8 @@ impl Login<'_> {
                 Trouble::new(format!("its sshd did not answer a login within {} s", GREETING.as_secs()))
                     .hint("its sshd is stopped or very busy, or asks a directory that does not answer"),
             ),
+            // So it looks, too, when what the server said last was overtaken by its closing.
+            Err(Failed::Socket(Errno::CONNRESET | Errno::PIPE)) => Door::Closed(self.enough()),
             Err(Failed::Socket(e)) => Door::Closed(Trouble::new(super::dial::broke(e))),
             Err(Failed::Ssh(e)) => match e.code() {
                 ErrorCode::Session(-13 | -43 | -7) => Door::Closed(self.enough()),
