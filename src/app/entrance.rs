@@ -69,14 +69,19 @@ fn said(answer: Answer) -> Said {
     match answer {
         Answer::Yes => Said::Yes,
         Answer::Text(text) => Said::Text(text),
-        _ => Said::No,
+        Answer::No => Said::No,
+        _ => Said::Stop,
     }
 }
 
 /// The variable that may hold an answer.
 fn variable(need: &Need) -> Option<&'static str> {
     match need {
-        Need::HostKey { .. } | Need::Reply { .. } => None,
+        // A question of the server's own: only the one that is a password by its name, and only once.
+        Need::Reply { prompt, echo, again, first, .. } => {
+            (*first && !again && !echo && prompt.contains("assword")).then_some("HAWIZ_SECRET_SSH_PASSWORD")
+        }
+        Need::HostKey { .. } => None,
         Need::Passphrase { again, .. } => (!again).then_some("HAWIZ_SECRET_SSH_PASSPHRASE"),
         Need::Password { again, .. } => (!again).then_some("HAWIZ_SECRET_SSH_PASSWORD"),
         Need::Become { again, .. } => (!again).then_some("HAWIZ_SECRET_BECOME_PASSWORD"),
@@ -107,12 +112,13 @@ pub(super) fn question(need: &Need) -> Question {
         Need::Password { node, login, again } => {
             secret("password", format!("{}{node}: password of {login}", wrong(*again)))
         }
-        Need::Reply { node, login, instruction, prompt, echo } => {
+        Need::Reply { node, login, instruction, prompt, echo, again, first } => {
             let asked = prompt.trim().trim_end_matches(':');
+            let wrong = wrong(*again && *first);
             let text = if instruction.trim().is_empty() {
-                format!("{node}, {login}: {asked}")
+                format!("{wrong}{node}, {login}: {asked}")
             } else {
-                format!("{node}, {login}: {}: {asked}", instruction.trim())
+                format!("{wrong}{node}, {login}: {}: {asked}", instruction.trim())
             };
             if *echo {
                 Question::Input { name: "reply".into(), prompt: text, choices: Vec::new() }

@@ -123,6 +123,10 @@ pub enum Need {
         instruction: String,
         prompt: String,
         echo: bool,
+        /// The login before was refused.
+        again: bool,
+        /// Nothing was answered in this login before.
+        first: bool,
     },
     /// `sudo`, `su`: the login's own password, or root's.
     Become {
@@ -137,6 +141,8 @@ pub enum Need {
 pub enum Said {
     Yes,
     No,
+    /// No, and whatever else is being asked for is not to be asked.
+    Stop,
     Text(Value),
     /// There is nobody to ask.
     Nobody,

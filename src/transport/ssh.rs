@@ -78,6 +78,8 @@ struct Board {
     attended: AtomicUsize,
     /// What persons have typed, by what it was for.
     typed: Mutex<BTreeMap<String, String>>,
+    /// What several logins want is asked for by one of them.
+    askers: Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
 }
 impl Board {
     fn states(&self) -> MutexGuard<'_, BTreeMap<u64, State>> {
@@ -146,6 +148,11 @@ impl Board {
     }
     fn remember(&self, what: String, text: String) {
         self.typed.lock().expect("nobody panics while holding it").insert(what, text);
+    }
+    /// Held by who asks for this, until it is known whether that was right.
+    fn asker(&self, what: &str) -> Arc<Mutex<()>> {
+        let mut askers = self.askers.lock().expect("nobody panics while holding it");
+        Arc::clone(askers.entry(what.to_string()).or_default())
     }
     fn forget(&self, what: &str) {
         self.typed.lock().expect("nobody panics while holding it").remove(what);
@@ -223,6 +230,7 @@ impl Net {
     }
     fn attend(&self, numbers: &[u64], ask: &mut dyn FnMut(&Need) -> Said) {
         let mut until = Instant::now() + PATIENCE;
+        let mut stopped = false;
         let mut states = self.board.states();
         loop {
             // Bastions ask, too, and their nodes wait for them.
@@ -233,7 +241,8 @@ impl Net {
             if let Some((number, question)) = asked {
                 drop(states);
                 let since = Instant::now();
-                let said = ask(&question);
+                let said = if stopped { Said::No } else { ask(&question) };
+                stopped |= said == Said::Stop;
                 until += since.elapsed();
                 states = self.board.states();
                 if let Some(State::Asking(_, answer @ None)) = states.get_mut(&number) {

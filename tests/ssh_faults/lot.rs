@@ -265,11 +265,13 @@ impl<'w> Lot<'w> {
         }
     }
 
-    /// Goes wrong at its moment, is put right again. Returns when it went wrong, and how hawiz ended.
-    fn suffer(&self, fault: Fault, dice: &mut Dice, hawiz: &mut Kept, patient: bool) -> (i64, Option<i32>) {
+    /// Goes wrong at its moment, is put right again. Returns when it went wrong, when the node had lost what it did not keep on
+    /// its disk, and how hawiz ended.
+    fn suffer(&self, fault: Fault, dice: &mut Dice, hawiz: &mut Kept, patient: bool) -> (i64, i64, Option<i32>) {
         let (wire, server) = (self.wire, &self.server);
         let nap = |ms: u64| std::thread::sleep(Duration::from_millis(ms));
         let when = now();
+        let mut gone = when;
         let longer = dice.below(5_000);
         let noticed = |hawiz: &mut Kept| {
             // In a look nobody speaks of it.
@@ -323,6 +325,7 @@ impl<'w> Lot<'w> {
             PowerCut => {
                 wire.cut(server);
                 server.reboot();
+                gone = now();
                 nap(longer);
                 wire.mend(server);
                 hawiz.ends()
@@ -380,6 +383,7 @@ impl<'w> Lot<'w> {
             }
             Reboot => {
                 server.reboot();
+                gone = now();
                 hawiz.ends()
             }
             Killed => {
@@ -387,7 +391,7 @@ impl<'w> Lot<'w> {
                 hawiz.ends()
             }
         };
-        (when, code)
+        (when, gone, code)
     }
 
     /// One run: fails unless all is as it was promised.
@@ -403,7 +407,7 @@ impl<'w> Lot<'w> {
             hawiz.ends_before("the gate", || self.records().iter().any(|r| is(r, "gate-answered")));
         }
         std::thread::sleep(Duration::from_millis(dice.below(3_000)));
-        let (when, first) = self.suffer(fault, &mut dice, &mut hawiz, patient);
+        let (when, gone, first) = self.suffer(fault, &mut dice, &mut hawiz, patient);
         drop(hawiz);
         let said = format!("{fault:?}, seed {seed}, first {first:?}");
         let changed = !self.world.trace("a").is_empty();
@@ -433,7 +437,7 @@ impl<'w> Lot<'w> {
             self.server.signal(&late, Signal::CONT);
             std::thread::sleep(Duration::from_millis(300));
         }
-        let unknown = self.judge(fault, when, last, first, &said);
+        let unknown = self.judge(fault, gone, last, first, &said);
         let noticed = self.lost_after(when).filter(|_| fault.silent());
         let noticed = noticed.map(|t| Duration::from_millis((t - when) as u64));
         let soon = noticed.is_none_or(|n| n <= Duration::from_secs(20));
@@ -451,7 +455,7 @@ impl<'w> Lot<'w> {
         self.world.playbook(&lonely(&[stuck]));
         let mut hawiz = self.start(&["activate", "--on", "a", "--yes", "--output", "json"]);
         std::thread::sleep(Duration::from_millis(300 + dice.below(12_000)));
-        let (_, first) = self.suffer(fault, &mut dice, &mut hawiz, false);
+        let (_, _, first) = self.suffer(fault, &mut dice, &mut hawiz, false);
         drop(hawiz);
         let ended = || {
             let records = self.records();
@@ -488,7 +492,7 @@ impl<'w> Lot<'w> {
     }
 
     /// Returns how many steps are *unknown*.
-    fn judge(&self, fault: Fault, when: i64, last: Option<i32>, first: Option<i32>, said: &str) -> usize {
+    fn judge(&self, fault: Fault, gone: i64, last: Option<i32>, first: Option<i32>, said: &str) -> usize {
         let (trace, records) = (self.world.trace("a"), self.records());
         let why = || format!("{said}, last {last:?}: {}", self.told());
         let mut outcomes: Vec<(&str, &str)> = Vec::new();
@@ -507,7 +511,7 @@ impl<'w> Lot<'w> {
                     unknown += 1;
                     assert!(fault.destroys(), "{step} is unknown; {}", why());
                     let intent = records.iter().rfind(|r| is(r, "step-intent") && of(r) == step);
-                    assert!(intent.is_some_and(|r| at(r) <= when + 1_000), "{step} began after that; {}", why());
+                    assert!(intent.is_some_and(|r| at(r) <= gone + 1_000), "{step} began after that; {}", why());
                 }
                 _ => {}
             }

@@ -14,6 +14,7 @@ use super::{Board, Facts, Road};
 use crate::transport::{Need, Said, Trouble};
 use rustix::io::Errno;
 use ssh2::{ErrorCode, KeyboardInteractivePrompt, MethodType, Prompt, Session};
+use std::cell::RefCell;
 use std::time::Instant;
 
 /// What known_hosts holds, before and after the server has shown its key.
@@ -80,7 +81,7 @@ impl HostKey {
                         return Ok(());
                     }
                     Said::Nobody => {}
-                    Said::No | Said::Text(_) => return Err(Trouble::new("its host key was not accepted")),
+                    Said::No | Said::Stop | Said::Text(_) => return Err(Trouble::new("its host key was not accepted")),
                 }
             }
             _ => {}
@@ -147,13 +148,13 @@ pub(super) fn enter(
 ) -> Result<(), Trouble> {
     let config = &road.config;
     let mut tried = Tried(Vec::new());
-    let who = Login { road, board, number, waiting, agent: agent(config, &road.me) };
+    let who = Login { road, board, number, waiting, agent: agent(config, &road.me), ways_out: RefCell::default() };
     if config.methods.contains(&Method::PublicKey)
         && (who.by_agent(&mut tried, facts)? || who.by_files(&mut tried, facts)?)
     {
         return Ok(());
     }
-    let offered = who.offered()?;
+    let offered = who.offered().map_err(|t| tried.add_to(t))?;
     if offered.is_none() {
         facts.login = "nothing asked for".into();
         return Ok(());
@@ -179,6 +180,8 @@ struct Login<'a> {
     number: u64,
     waiting: &'a Waiting<'a>,
     agent: Agent,
+    /// How what nobody was there to say can be said.
+    ways_out: RefCell<Vec<String>>,
 }
 
 impl Login<'_> {
@@ -192,6 +195,20 @@ impl Login<'_> {
     /// What only a person knows; `BatchMode` asks nobody.
     fn need(&self, need: Need) -> Said {
         if self.config().batch { Said::Nobody } else { self.board.ask(self.number, need) }
+    }
+    /// It was not said; what to do about that.
+    fn unsaid(&self, said: &Said, what: &str, variable: &str) {
+        let text = match said {
+            Said::Nobody if self.config().batch => {
+                format!("`BatchMode` of ssh_config lets nobody be asked for a {what}")
+            }
+            Said::Nobody => format!("run hawiz on a terminal, or with `${variable}`, to give the {what}"),
+            _ => return,
+        };
+        let mut all = self.ways_out.borrow_mut();
+        if !all.contains(&text) {
+            all.push(text);
+        }
     }
 
     fn attempt(&self, step: impl FnMut() -> Result<(), ssh2::Error>) -> Door {
@@ -286,8 +303,14 @@ impl Login<'_> {
                 }
             };
             let mut again = false;
+            let slot = format!("passphrase {}", file.display());
+            let asker = self.board.asker(&slot);
+            // One login asks, the others wait until the right one is known, or that nobody gives it.
+            let mut turn = encrypted.then(|| asker.lock().expect("nobody panics while holding it"));
             loop {
-                let slot = format!("passphrase {}", file.display());
+                if self.board.remembered(&slot).is_some() {
+                    turn = None;
+                }
                 let passphrase = match (encrypted, self.board.remembered(&slot)) {
                     (false, _) => None,
                     (true, Some(text)) => Some(text),
@@ -295,8 +318,10 @@ impl Login<'_> {
                         let ask = Need::Passphrase { node: self.road.node.clone(), key: file.clone(), again };
                         match self.need(ask) {
                             Said::Text(text) => Some(text.lossy().to_string()),
-                            _ => {
-                                tried.0.push(format!("{shown} (its passphrase was not given)"));
+                            said => {
+                                self.unsaid(&said, "passphrase", "HAWIZ_SECRET_SSH_PASSPHRASE");
+                                let why = if again { "not right" } else { "not given" };
+                                tried.0.push(format!("{shown} (its passphrase was {why})"));
                                 break;
                             }
                         }
@@ -311,17 +336,19 @@ impl Login<'_> {
                     unread = said.as_ref().is_err_and(|e| e.code() == ErrorCode::Session(-16));
                     said
                 });
+                // What could be read was opened by it, whatever the server says of the key.
+                if let (Door::Open | Door::Shut, false, Some(text)) = (&door, unread, passphrase) {
+                    self.board.remember(slot.clone(), text);
+                }
                 match door {
                     Door::Open => {
-                        if let Some(text) = passphrase {
-                            self.board.remember(slot, text);
-                        }
                         facts.login = shown;
                         return Ok(true);
                     }
                     Door::Shut if unread && encrypted => {
                         self.board.forget(&slot);
                         again = true;
+                        turn = turn.or_else(|| Some(asker.lock().expect("nobody panics while holding it")));
                     }
                     Door::Shut => {
                         let why = if unread { " (its format is not understood)" } else { "" };
@@ -343,8 +370,9 @@ impl Login<'_> {
                 Some(text) => text,
                 None => match self.need(ask) {
                     Said::Text(text) => text.lossy().to_string(),
-                    _ => {
-                        tried.0.push("password (not given)".into());
+                    said => {
+                        self.unsaid(&said, "password", "HAWIZ_SECRET_SSH_PASSWORD");
+                        tried.0.push(if again { "password" } else { "password (not given)" }.into());
                         return Ok(false);
                     }
                 },
@@ -366,8 +394,8 @@ impl Login<'_> {
 
     fn by_replies(&self, tried: &mut Tried, facts: &mut Facts) -> Result<bool, Trouble> {
         let slot = format!("password {}", self.name());
-        for _ in 0..self.config().password_prompts {
-            let mut replies = Replies { login: self, answered: None, nobody: false, hidden: None };
+        for again in (0..self.config().password_prompts).map(|n| n > 0) {
+            let mut replies = Replies { login: self, again, answered: None, nobody: false, hidden: None };
             let session = &self.waiting.session;
             let door = self.attempt(|| session.userauth_keyboard_interactive(&self.config().user, &mut replies));
             let nobody = replies.nobody;
@@ -384,7 +412,8 @@ impl Login<'_> {
                 Door::Closed(t) => return Err(tried.add_to(t)),
             }
             if nobody {
-                tried.0.push("keyboard-interactive (not answered)".into());
+                let how = if again { "keyboard-interactive" } else { "keyboard-interactive (not answered)" };
+                tried.0.push(how.into());
                 return Ok(false);
             }
         }
@@ -399,7 +428,7 @@ impl Login<'_> {
         } else {
             format!("tried: {}", tried.0.join(", "))
         };
-        let mut hints = Vec::new();
+        let mut hints = self.ways_out.borrow().clone();
         if let Agent::None(why) = &self.agent {
             hints.push(why.clone());
         }
@@ -425,6 +454,7 @@ impl Tried {
 /// Answers the server's prompts, one conversation at a time.
 struct Replies<'a> {
     login: &'a Login<'a>,
+    again: bool,
     answered: Option<usize>,
     nobody: bool,
     /// The last hidden answer.
@@ -442,6 +472,8 @@ impl KeyboardInteractivePrompt for Replies<'_> {
                 instruction: instruction.to_string(),
                 prompt: p.text.to_string(),
                 echo: p.echo,
+                again: self.again,
+                first: self.answered.is_none(),
             };
             let remembered = (prompts.len() == 1 && !p.echo && self.answered.is_none())
                 .then(|| self.login.board.remembered(&slot))
@@ -451,7 +483,8 @@ impl KeyboardInteractivePrompt for Replies<'_> {
                 Some(text) => text,
                 None => match self.login.need(ask) {
                     Said::Text(text) => text.lossy().to_string(),
-                    _ => {
+                    said => {
+                        self.login.unsaid(&said, "password", "HAWIZ_SECRET_SSH_PASSWORD");
                         self.nobody = true;
                         String::new()
                     }
