@@ -279,10 +279,12 @@ hz_follow() { # seq secret
     hz_kept "$hz_f.$hz_x"
     echo "@$hz_n.$1"0
   done
-  # Who cancels it by force writes the code a moment after the leader is gone.
+  # Who cancels it by force writes the code when nobody of the group is left, a moment after the leader.
   if [ ! -e "$hz_f.go" ]; then hz_line "@$hz_n.$1!its leader could not begin"; return; fi
-  for hz_y in 1 2 3 4 5 6 7 8 9 10; do
-    if hz_code; then break; fi
+  hz_y=10
+  if [ -e "$hz_f.kill" ]; then hz_y=60; fi
+  until hz_code || [ "$hz_y" = 0 ]; do
+    hz_y=$((hz_y - 1))
     sleep "$hz_nap"
   done
   if hz_code; then
