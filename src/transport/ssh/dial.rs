@@ -5,13 +5,12 @@
 //! nothing waits longer than its deadline.
 
 use super::config::Family;
-use super::connection::Want;
+use super::connection::{Want, timespec};
 use super::line::{Far, Near};
 use super::{Board, Road, Through};
 use crate::transport::{Trouble, local};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -168,6 +167,10 @@ struct Own<'a> {
 
 /// The resolver has no deadline of its own that anybody here could set.
 fn look_up(host: &str, port: u16) -> Result<std::io::Result<std::vec::IntoIter<SocketAddr>>, Trouble> {
+    // A plain address needs no resolver, and so no thread to wait for one.
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(Ok(vec![SocketAddr::new(ip, port)].into_iter()));
+    }
     let (tell, told) = channel();
     let name = host.to_string();
     let asked = std::thread::Builder::new().spawn(move || {
@@ -222,8 +225,7 @@ fn connect(to: &SocketAddr, from: Option<&Own>, until: Instant) -> Result<OwnedF
     }
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        let wait = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(&fd, PollFlags::OUT)], Some(&wait)) {
+        match poll(&mut [PollFd::new(&fd, PollFlags::OUT)], Some(&timespec(left))) {
             Ok(0) => return Err(Errno::TIMEDOUT.into()),
             Ok(_) => break,
             Err(Errno::INTR) => {}
@@ -256,7 +258,6 @@ fn not_connected(e: &std::io::Error, address: &SocketAddr, road: &Road) -> Troub
 }
 
 fn options(fd: rustix::fd::BorrowedFd<'_>) -> Result<(), Errno> {
-    fcntl_setfl(fd, fcntl_getfl(fd)? | OFlags::NONBLOCK)?;
     sockopt::set_tcp_nodelay(fd, true)?;
     sockopt::set_socket_keepalive(fd, true)?;
     sockopt::set_tcp_keepidle(fd, Duration::from_secs(5))?;

@@ -200,15 +200,6 @@ fn openssh(body: &str) -> KeyFile {
         Some("ssh-ed25519" | "ssh-rsa" | "ecdsa-sha2-nistp256" | "ecdsa-sha2-nistp384" | "ecdsa-sha2-nistp521") => {}
         Some(kind) => return unsupported(&format!("is of type `{kind}`, which hawiz cannot use")),
     }
-    match kind {
-        None => return unsupported("is an OpenSSH key, but broken"),
-        Some("ssh-dss") => return unsupported(DSA),
-        Some(kind) if kind.starts_with("sk-") => {
-            return unsupported("needs its FIDO device, which only `via = [\"ssh\", …]` can use");
-        }
-        Some("ssh-ed25519" | "ssh-rsa" | "ecdsa-sha2-nistp256" | "ecdsa-sha2-nistp384" | "ecdsa-sha2-nistp521") => {}
-        Some(kind) => return unsupported(&format!("is of type `{kind}`, which hawiz cannot use")),
-    }
     match (&*cipher, &*derivation) {
         ("none", _) => KeyFile::Plain { kind: kind.unwrap_or_default().to_string() },
         (cipher, "bcrypt") if CIPHERS.contains(&cipher) => KeyFile::Encrypted { format: format!("OpenSSH, {cipher}") },
