@@ -19,6 +19,7 @@
 //! asked of several of them is asked side by side ([`abreast`]), and answered in the order it was asked in.
 
 mod abreast;
+mod door;
 mod live;
 mod root;
 mod seat;
@@ -28,8 +29,9 @@ use crate::plan::Node;
 use crate::reach::{Ask, Claim, Greeting, Locked, Progress, Reach, Reply, Sent, Started, Truth, Unreachable};
 use crate::shell::Value;
 use crate::transport::{Need, Said, Ways, ssh};
-pub use seat::STATE;
-use seat::{Door, Seat};
+use door::Door;
+pub use door::STATE;
+use seat::Seat;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

@@ -3,7 +3,8 @@
 //! Why it exists: thirty nodes that take a second each must not take half a minute. Invariants: a node is worked on by one
 //! thread at a time, its own work stays in order, and answers come back in the order of the questions.
 
-use super::seat::{Door, Opened, Seat};
+use super::door::{Door, Opened};
+use super::seat::Seat;
 use super::wire::now;
 use std::collections::VecDeque;
 use std::sync::mpsc::Sender;

@@ -3,20 +3,16 @@
 //! Why it exists: whatever is asked of several nodes is asked side by side, so that nothing here may know of another node.
 //! Invariant: a second stream is opened only while the first is busy with a step or a look that has to be ended.
 
+use super::door::{Door, Opened, PROMPTLY};
 use super::live::{self, Following, Looking, Word};
-use super::root::Become;
 use super::wire::{self, Kept, Link, Lost, now, random, word};
-use crate::plan::Node;
 use crate::reach::{Claim, Greeting, Locked, Progress, Reply, Sent, Started, Truth, Unreachable};
 use crate::shell::Value;
-use crate::transport::{Trouble, Ways};
+use crate::transport::Trouble;
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-/// Connecting, and answers that need no waiting on the node.
-const PROMPTLY: Duration = Duration::from_secs(30);
 /// A step that is followed says something at least every second, even if only that it has nothing to say; one that is to
 /// start says so at once. A dead peer must be noticed within 20 s.
 const SILENCE: Duration = Duration::from_secs(17);
@@ -27,7 +23,6 @@ const RETURN: Duration = Duration::from_secs(10);
 const A_MOMENT: Duration = Duration::from_secs(5);
 const LOOK_CAP: usize = 1 << 20;
 const STEP_CAP: usize = 64 << 20;
-pub const STATE: &str = "/var/lib/hawiz";
 
 /// The step that is followed on a node's first stream.
 enum Step {
@@ -58,18 +53,6 @@ esac
 printf '%s
 ' "$hz_f" >&2
 "#;
-
-/// How a node's sessions are opened; all that a thread needs to open one.
-#[derive(Clone)]
-pub struct Door {
-    pub node: Node,
-    pub ways: Arc<Ways>,
-    /// Whether claims are kept on a tmpfs.
-    pub tmpfs: bool,
-}
-
-/// What came of opening a session.
-pub type Opened = Result<(Link, Greeting), Trouble>;
 
 /// What standard output and standard error have said.
 type Both = (Kept, Kept);
@@ -115,81 +98,6 @@ fn truth(said: &str) -> Truth {
         "done" => rest.parse().map_or_else(|_| Truth::Unknown("its code was not understood".into()), Truth::Done),
         "unknown" => Truth::Unknown(rest.to_string()),
         _ => Truth::Unknown("the node did not say".into()),
-    }
-}
-
-impl Door {
-    /// A fresh session and what the node says of itself.
-    pub fn connect(&self) -> Opened {
-        let node = &self.node;
-        let state = node.state.clone().unwrap_or_else(|| STATE.into());
-        let quoted = String::from_utf8(crate::shell::quote(state.as_bytes())).expect("it was a string");
-        let hello = format!("{quoted} {}", u8::from(self.tmpfs));
-        let root = Become::of(node.become_root.as_deref());
-        let password = self.ways.password(node);
-        if let Some(how) = root.filter(|how| how.always_asks() && password.is_none()) {
-            self.ways.want_password(node, false);
-            return Err(Trouble::new(format!("{} wants the password of root", how.word())).hint(super::root::WITHOUT));
-        }
-        let root = root.map(|how| (how, password.as_deref()));
-        let mut link = self.link(&hello, root)?;
-        let answer = link.answer(PROMPTLY).map_err(|lost| self.not_root(root, &link, lost))?;
-        let mut greeting =
-            Greeting { identity: None, boot: String::new(), uid: 0, state, unrecorded: None, addresses: Vec::new() };
-        for line in String::from_utf8_lossy(&answer).lines() {
-            let (key, value) = line.split_once(' ').unwrap_or((line, ""));
-            let given = (!value.is_empty()).then(|| value.to_string());
-            match key {
-                "group" => link.group = value.parse().ok(),
-                "boot" => greeting.boot = value.to_string(),
-                "uid" => greeting.uid = value.parse().map_err(|_| Lost("its `id -u` is not a number".into()))?,
-                "id" => greeting.identity = given,
-                "unrecorded" => greeting.unrecorded = given,
-                "address" => greeting.addresses.extend(given),
-                "address6" => {
-                    if let Ok(bits) = u128::from_str_radix(value, 16) {
-                        greeting.addresses.push(std::net::Ipv6Addr::from(bits).to_string());
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok((link, greeting))
-    }
-    /// A server that lets in a few logins at a time is asked again, not all at once.
-    fn link(&self, hello: &str, root: Option<(Become, Option<&str>)>) -> Result<Link, Trouble> {
-        let mut pause = Duration::from_millis(100);
-        for _ in 0..5 {
-            match Link::open(&self.node, &self.ways, hello, root) {
-                Err(t) if t.busy => {
-                    let part = u32::from_str_radix(&random(1), 16).unwrap_or_default();
-                    std::thread::sleep(pause + pause * part / 256);
-                    pause *= 2;
-                }
-                opened => return opened,
-            }
-        }
-        Link::open(&self.node, &self.ways, hello, root)
-    }
-    /// A session that did not begin, in better words where becoming root was what failed.
-    fn not_root(&self, root: Option<(Become, Option<&str>)>, link: &Link, lost: Lost) -> Trouble {
-        let Some((how, given)) = root else { return lost.into() };
-        let said = format!("{}{}", link.complaint(), lost.0);
-        if !how.speaks_in(&said) {
-            return lost.into();
-        }
-        if how.wants_password(&said) || how.was_wrong(&said) {
-            self.ways.want_password(&self.node, given.is_some());
-        }
-        let line = said.lines().find(|l| how.speaks_in(l)).unwrap_or(&lost.0).trim();
-        how.refused(line, &self.ways.user(&self.node))
-    }
-    pub fn lost(&self) -> impl Fn(Lost) -> Unreachable + use<> {
-        let node = self.node.name.clone();
-        move |Lost(why)| Unreachable { node: node.clone(), why, hint: None }
-    }
-    fn shut(&self, t: Trouble) -> Unreachable {
-        Unreachable { node: self.node.name.clone(), why: t.to_string(), hint: t.hint }
     }
 }
 
