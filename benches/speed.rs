@@ -19,6 +19,8 @@
 //!
 //! Peak memory is the kernel's `ru_maxrss` of that one process, not of its children.
 
+mod process;
+
 use hawiz::engine::{Clock, Engine, Settings, Sink};
 use hawiz::event::{Event, Verdict};
 use hawiz::history::History;
@@ -32,6 +34,7 @@ use hawiz::resolve::{self, Files, Request};
 use hawiz::session::Fleet;
 use hawiz::signal::{Interrupts, Stop};
 use hawiz::site::{Answers, Site};
+use process::run;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -124,35 +127,6 @@ impl Drop for Folder {
     }
 }
 
-/// How a process ended: wall time, peak memory in MB (10^6 bytes), exit code.
-struct Ran {
-    wall: f64,
-    peak: f64,
-    code: Option<i32>,
-}
-
-/// Runs a program to its end. Its own peak memory is asked of the kernel when it is reaped, which `std` does not pass on.
-#[expect(clippy::zombie_processes, reason = "wait4 reaps it")]
-fn run(mut command: Command) -> Ran {
-    #[repr(C)]
-    struct Usage {
-        times: [i64; 4],
-        maxrss: i64,
-        rest: [i64; 13],
-    }
-    unsafe extern "C" {
-        fn wait4(pid: i32, status: *mut i32, options: i32, usage: *mut Usage) -> i32;
-    }
-    let begun = Instant::now();
-    let child = command.stdin(Stdio::null()).spawn().expect("the program starts");
-    let (mut status, mut usage) = (0, Usage { times: [0; 4], maxrss: 0, rest: [0; 13] });
-    // SAFETY: both pointers are to locals that outlive the call; the struct is the kernel's of 64-bit Linux.
-    let got = unsafe { wait4(child.id() as i32, &mut status, 0, &mut usage) };
-    assert_eq!(got, child.id() as i32, "nobody else reaps it");
-    let code = (status & 0x7f == 0).then_some((status >> 8) & 0xff);
-    Ran { wall: ms(begun.elapsed()), peak: usage.maxrss as f64 * 1024.0 / 1e6, code }
-}
-
 fn quiet(program: &str, args: &[&str]) -> Command {
     let mut c = Command::new(program);
     c.args(args).stdout(Stdio::null()).stderr(Stdio::null());
@@ -172,8 +146,8 @@ fn version(dir: &Path, rounds: usize) -> Row {
     for _ in 0..rounds {
         let (mut a, mut b) = (Vec::new(), Vec::new());
         for _ in 0..40 {
-            a.push(run(quiet(HAWIZ, &["--version"])).wall);
-            b.push(run(quiet("bash", &[&script])).wall);
+            a.push(ms(run(quiet(HAWIZ, &["--version"])).wall));
+            b.push(ms(run(quiet("bash", &[&script])).wall));
         }
         ours.0.push(median(a));
         theirs.0.push(median(b));
@@ -222,7 +196,7 @@ fn looks(dir: &Path, rounds: usize) -> Vec<Row> {
         alone.0.push(own);
         mid.0.push(median(a.clone()) - own);
         high.0.push(percentile(a, 0.95) - own);
-        theirs.0.push(run(quiet("bash", &[&script])).wall / LOOKS as f64 - own);
+        theirs.0.push(ms(run(quiet("bash", &[&script])).wall) / LOOKS as f64 - own);
     }
     let all = Figure(mid.0.iter().zip(&alone.0).map(|(a, b)| a + b).collect());
     vec![
@@ -394,7 +368,7 @@ done
             let world = Folder::new(base, "bash");
             let ran = run(quiet("bash", &[&script, &world.0.to_string_lossy()]));
             assert_eq!(ran.code, Some(0));
-            theirs.0.push(ran.wall / CHANGES as f64);
+            theirs.0.push(ms(ran.wall) / CHANGES as f64);
         }
         rows.push(Row { what, limit, unit: "ms", hawiz: ours, bash: Some(theirs) });
         rows.push(Row { what: "… of it in the journal", limit: None, unit: "ms", hawiz: journal, bash: None });
@@ -451,12 +425,12 @@ done <"$1"
         for (n, playbook) in [&shell, &catalogue].into_iter().enumerate() {
             let ran = run(quiet(HAWIZ, &["plan", "go", "--site", &site, "--playbook", &playbook.to_string_lossy()]));
             assert_eq!(ran.code, Some(0), "hawiz plan go --site {site} --playbook {}", playbook.display());
-            figures[n * 2].0.push(ran.wall);
+            figures[n * 2].0.push(ms(ran.wall));
             figures[n * 2 + 1].0.push(ran.peak);
         }
         let ran = run(quiet("bash", &[&script, &list]));
         assert_eq!(ran.code, Some(0));
-        figures[4].0.push(ran.wall);
+        figures[4].0.push(ms(ran.wall));
         figures[5].0.push(ran.peak);
     }
     let [wall, peak, long_wall, long_peak, theirs, their_peak] = figures;
@@ -489,11 +463,11 @@ fn output(dir: &Path, rounds: usize) -> Vec<Row> {
             ["run", "go", "--yes", "--site", &site, "--playbook", &playbook.to_string_lossy(), "--state-dir", &state];
         let ran = run(quiet(HAWIZ, &args));
         assert_eq!(ran.code, Some(0), "hawiz {}", args.join(" "));
-        wall.0.push(ran.wall);
+        wall.0.push(ms(ran.wall));
         peak.0.push(ran.peak);
         let ran = run(quiet("bash", &[&script, &world.0.join("kept").to_string_lossy()]));
         assert_eq!(ran.code, Some(0));
-        theirs.0.push(ran.wall);
+        theirs.0.push(ms(ran.wall));
         their_peak.0.push(ran.peak);
     }
     let rate = |f: &Figure| Figure(f.0.iter().map(|t| GIGABYTE as f64 / 1e6 / (t / 1e3)).collect());

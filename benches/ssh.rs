@@ -11,9 +11,11 @@
 //!
 //! Peak memory is the kernel's `ru_maxrss` of that one process, not of its children.
 
+mod process;
 #[path = "../tests/support/sshd.rs"]
 mod sshd;
 
+use process::{Ran, run};
 use sshd::{Server, Slow, Sshd, Wire, keys};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -58,35 +60,6 @@ impl Figure {
 
 fn short(x: f64) -> String {
     if x.abs() >= 9.95 { format!("{x:.1}") } else { format!("{x:.2}") }
-}
-
-/// How a process ended: wall time in seconds, peak memory in MB (10^6 bytes), exit code.
-struct Ran {
-    wall: f64,
-    peak: f64,
-    code: Option<i32>,
-}
-
-/// Runs a program to its end. Its own peak memory is asked of the kernel when it is reaped, which `std` does not pass on.
-#[expect(clippy::zombie_processes, reason = "wait4 reaps it")]
-fn run(mut command: Command) -> Ran {
-    #[repr(C)]
-    struct Usage {
-        times: [i64; 4],
-        maxrss: i64,
-        rest: [i64; 13],
-    }
-    unsafe extern "C" {
-        fn wait4(pid: i32, status: *mut i32, options: i32, usage: *mut Usage) -> i32;
-    }
-    let begun = Instant::now();
-    let child = command.stdin(Stdio::null()).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let (mut status, mut usage) = (0, Usage { times: [0; 4], maxrss: 0, rest: [0; 13] });
-    // SAFETY: both pointers are to locals that outlive the call; the struct is the kernel's of 64-bit Linux.
-    let got = unsafe { wait4(child.id() as i32, &mut status, 0, &mut usage) };
-    assert_eq!(got, child.id() as i32, "nobody else reaps it");
-    let code = (status & 0x7f == 0).then_some((status >> 8) & 0xff);
-    Ran { wall: begun.elapsed().as_secs_f64(), peak: usage.maxrss as f64 * 1024.0 / 1e6, code }
 }
 
 /// A server at the end of a slow wire, under many addresses, and everything the tools want to know of it.
@@ -418,37 +391,37 @@ impl Bench {
     }
     fn round(&self, at: usize, found: &mut Found, wanted: &dyn Fn(&str) -> bool) {
         if wanted("steps") {
-            found.looks[at].0.push(self.ours("one", "looks").wall);
-            found.changes[at].0.push(self.ours("one", "changes").wall);
+            found.looks[at].0.push(self.ours("one", "looks").wall.as_secs_f64());
+            found.changes[at].0.push(self.ours("one", "changes").wall.as_secs_f64());
         }
         if wanted("trips") {
-            let few = |procedure| self.ours("one", procedure).wall;
+            let few = |procedure| self.ours("one", procedure).wall.as_secs_f64();
             let each = |more: f64, few: f64| (more - few) / (MORE - STEPS) as f64 * 1e3;
             found.more_looks[at].0.push(each(few("more-looks"), few("looks")));
             found.more_changes[at].0.push(each(few("more-changes"), few("changes")));
         }
         if wanted("fifty") {
-            found.fifty[at].0.push(self.ours("fifty", "everywhere").wall);
+            found.fifty[at].0.push(self.ours("fifty", "everywhere").wall.as_secs_f64());
         }
         if wanted("peers") {
             for (n, tool) in PEERS.iter().enumerate() {
-                found.peers[n][at].0.extend(self.theirs(tool, false).map(|r| r.wall));
-                found.peers_fifty[n][at].0.extend(self.theirs(tool, true).map(|r| r.wall));
+                found.peers[n][at].0.extend(self.theirs(tool, false).map(|r| r.wall.as_secs_f64()));
+                found.peers_fifty[n][at].0.extend(self.theirs(tool, true).map(|r| r.wall.as_secs_f64()));
             }
         }
         if at == 0 && wanted("memory") {
             let ran = self.ours("many", "everywhere");
             found.memory.0.push(ran.peak);
-            found.many.0.push(ran.wall);
+            found.many.0.push(ran.wall.as_secs_f64());
         }
         if at == 0 && wanted("output") {
             let ran = self.ours("one", "talk");
-            found.talk.0.push(GIGABYTE / 1e6 / ran.wall);
+            found.talk.0.push(GIGABYTE / 1e6 / ran.wall.as_secs_f64());
             found.talk_peak.0.push(ran.peak);
             let kept = self.path("kept");
             let ran = run(self.command("bash", &["talk.bash", &kept]));
             assert_eq!(ran.code, Some(0), "bash talk.bash");
-            found.their_talk.0.push(GIGABYTE / 1e6 / ran.wall);
+            found.their_talk.0.push(GIGABYTE / 1e6 / ran.wall.as_secs_f64());
             let _ = std::fs::remove_file(kept);
         }
     }
