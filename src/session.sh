@@ -1,52 +1,14 @@
-# The half of the session protocol that runs on the node, behind hello.sh. Sent once to the node's own sh, which then reads
-# one call of a function below a line. Comments and indentation are stripped before it travels. POSIX tools and setsid only;
-# runs in dash, bash, busybox sh and mksh. The client has set hz_n (the nonce of this session) and hz_leader before.
-#
-# Every frame is lines that start with "@NONCE.SEQ" and a letter. No data is ever compared with them by this side.
+# The half of the session protocol that keeps records on the node: the lock, steps, the truth about them. It follows frame.sh and
+# look.sh, at the first call that needs it. Comments and indentation are stripped before it travels. POSIX tools and setsid
+# only; runs in dash, bash, busybox sh and mksh. The client has set hz_n (the nonce of this session) before, and sets hz_leader.
 
-# --- looks -----------------------------------------------------------------------------------------------------------
-# The text is the body of a function, so that nothing of it runs unless all of it was understood; then the tag is printed.
-# It runs in a subshell, which costs no exec; the session's process group is its own, so that a late look can be ended.
-hz_text() { # tag text
-  set -eu
-  eval "hawiz_text() { :; $2
-}"
-  echo "$1"
-  unset hz_l hz_x hz_y hz_c
-  hawiz_text
-}
-hz_look() { # seq tag text
-  hz_begin "$1"
-  hz_begin "$1" >&2
-  (hz_text "$2" "$3") </dev/null
-  hz_c=$?
-  hz_end "$1" "$hz_c" >&2
-  hz_end "$1" "$hz_c"
-}
-hz_feed() { # seq tag text stdin
-  hz_begin "$1"
-  hz_begin "$1" >&2
-  hz_put "$4" 2>/dev/null | (hz_text "$2" "$3")
-  hz_c=$?
-  hz_end "$1" "$hz_c" >&2
-  hz_end "$1" "$hz_c"
-}
-# Text that is not plain ASCII comes as escapes, because not every shell reads every byte; costs a fork.
-hz_plain() { # escapes: hz_v
-  hz_v=$(hz_put "$1"; echo .)
-  hz_v=${hz_v%.}
-}
-hz_kill() { # seq pid
-  hz_begin "$1"
-  kill -KILL "-$2" 2>/dev/null
-  hz_end "$1" 0
-}
-
-# Nothing waits for it: a log that is slow or stuck must not hold up a failover. It has no answer, so that it is done even
-# when nobody is there any more who would read one.
-hz_syslog() { # seq line
-  if command -v logger >/dev/null 2>&1; then logger -t hawiz -- "$(hz_put "$2")" </dev/null >/dev/null 2>&1 & fi
-}
+# The login's umask, the pid namespace and the shortest sleep: each costs a process, and looks need none of them.
+hz_umask=$(umask)
+hz_ns=$(ls -l /proc/self/ns/pid 2>/dev/null)
+hz_ns=${hz_ns##*\[}
+hz_ns=${hz_ns%\]*}
+hz_nap=1
+if sleep 0.001 2>/dev/null; then hz_nap=0.1; fi
 
 # --- the lock --------------------------------------------------------------------------------------------------------
 # STATE/lock is made by mkdir and holds one directory, the generation, named by its taker; claims are made inside it, and
@@ -426,8 +388,3 @@ hz_output() { # seq run hash
   hz_end "$1" 0 >&2
   hz_end "$1" 0
 }
-
-@FIRST@
-while IFS= read -r hz_l; do
-  eval "$hz_l"
-done

@@ -1,43 +1,6 @@
-# Who is there: the part of the session that greets. It comes first in every session; over SSH it travels alone before that,
-# in the command that sshd is asked to run, so that the greeting comes back with sshd's own answer.
-#
-LC_ALL=C
-export LC_ALL
-cd / 2>/dev/null
-for hz_x in /usr/local/sbin /usr/sbin /sbin; do
-  case ":${PATH-}:" in
-  *":$hz_x:"*) ;;
-  *) PATH=${PATH:+$PATH:}$hz_x ;;
-  esac
-done
-export PATH
-hz_umask=$(umask)
-hz_nl='
-'
+# Who is there: the part of a session that greets. Over SSH it travels alone, behind frame.sh, in the command that sshd is asked
+# to run, so that the greeting comes back with sshd's own answer; the shell that then reads calls is told what was found.
 
-# Data travels as %b escapes in printable characters. mksh has no printf of its own, and a foreign one would put the data
-# into an argv; its print knows the same escapes.
-hz_lib='
-if [ -n "${KSH_VERSION-}" ]; then
-hz_put() { print -n -- "$1"; }
-hz_line() { print -r -- "$1"; }
-else
-hz_put() { printf %b "$1"; }
-hz_line() { printf "%s\n" "$1"; }
-fi
-'
-eval "$hz_lib"
-hz_setsid=
-if command -v setsid >/dev/null 2>&1; then hz_setsid=setsid; fi
-
-hz_begin() {
-  echo "@$hz_n.$1<"
-}
-hz_end() {
-  echo "@$hz_n.$1>$2"
-}
-
-# --- who is there ----------------------------------------------------------------------------------------------------
 # The type and options of the file system a directory is on: hz_type, hz_opts.
 hz_fs() { # directory
   hz_p=$(cd -P "$1" 2>/dev/null && pwd -P) || hz_p=$1
@@ -57,7 +20,7 @@ hz_fs() { # directory
 # Why no claims can be kept here: hz_why, empty when they can. Looks only.
 hz_judge() { # tmpfs is accepted: 1
   hz_why=
-  if [ -z "$hz_setsid" ]; then hz_why="the node has no setsid"; return; fi
+  if ! command -v setsid >/dev/null 2>&1; then hz_why="the node has no setsid"; return; fi
   if [ -z "$hz_boot" ] || [ ! -r /proc/$$/stat ]; then hz_why="the node has no readable /proc"; return; fi
   hz_p=$hz_state
   while [ ! -e "$hz_p" ]; do
@@ -90,20 +53,20 @@ hz_addresses() {
   done 2>/dev/null </proc/net/fib_trie
   while read -r hz_a hz_x; do hz_line "address6 $hz_a"; done 2>/dev/null </proc/net/if_inet6
 }
-hz_know() { # state tmpfs
-  hz_state=$1 hz_boot='' hz_ns='' hz_id=''
-  { read -r hz_boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
-  hz_ns=$(ls -l /proc/self/ns/pid 2>/dev/null)
-  hz_ns=${hz_ns##*\[}
-  hz_ns=${hz_ns%\]*}
+# Read line by line, which is a tenth of what `id` takes.
+hz_whoami() { # hz_uid
+  hz_uid=
+  while read -r hz_x hz_y hz_uid hz_z; do
+    [ "$hz_x" != Uid: ] || return 0
+  done 2>/dev/null </proc/self/status
   hz_uid=$(id -u)
-  hz_nap=1
-  if sleep 0.001 2>/dev/null; then hz_nap=0.1; fi
-  hz_judge "$2"
-  { read -r hz_id <"$hz_state/id"; } 2>/dev/null
 }
 hz_hello() { # seq state tmpfs
-  hz_know "$2" "$3"
+  hz_state=$2 hz_boot='' hz_id=''
+  { read -r hz_boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
+  hz_whoami
+  hz_judge "$3"
+  { read -r hz_id <"$hz_state/id"; } 2>/dev/null
   hz_begin "$1"
   hz_stat $$
   if [ "$hz_pg" = $$ ]; then hz_line "group $$"; fi
@@ -113,11 +76,4 @@ hz_hello() { # seq state tmpfs
   hz_line "unrecorded $hz_why"
   hz_addresses
   hz_end "$1" 0
-}
-hz_stat() { # pid: hz_st state, hz_pg group, hz_t0 start time
-  hz_x=
-  { read -r hz_x <"/proc/$1/stat"; } 2>/dev/null
-  [ -n "$hz_x" ] || return 1
-  set -- ${hz_x##*) }
-  hz_st=$1 hz_pg=$3 hz_t0=${20}
 }

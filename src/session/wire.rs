@@ -124,15 +124,25 @@ pub struct Link {
     password: Option<root::Waiting>,
     /// More was said than anybody keeps.
     noisy: bool,
-    /// The session's own nonce and its text, which go with the first call when the greeting came before them.
-    later: Option<(String, Vec<u8>)>,
+    /// The session's own nonce, which goes with the first call when the greeting came before it.
+    renamed: Option<String>,
+    /// The node cannot keep records yet: it was not told how.
+    looks_only: bool,
 }
 
+/// Bytes read at a time: as much as arrives in one packet, and no more, because it lies on the stack of every thread.
+const CHUNK: usize = 16 * 1024;
 /// More than this before an answer is noise.
 const NOISE: usize = 1 << 20;
+const FRAME: &str = include_str!("frame.sh");
 const HELLO: &str = include_str!("hello.sh");
-const PRELUDE: &str = include_str!("../session.sh");
+const LOOK: &str = include_str!("look.sh");
+const RECORD: &str = include_str!("../session.sh");
 const LEADER: &str = include_str!("leader.sh");
+/// What a session is called for that has no need of [`RECORD`].
+const LOOKS: [&str; 5] = ["hz_look", "hz_feed", "hz_plain", "hz_kill", "hz_syslog"];
+/// A call a line.
+const READS: &str = r#"while IFS= read -r hz_l; do eval "$hz_l"; done"#;
 
 /// The session is to lead a process group of its own, so that a late look can be ended with all its processes. A shell that
 /// leads one already must not be put behind setsid, which would fork and let the transport's program end.
@@ -160,17 +170,22 @@ pub fn plain(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// What sshd is asked to run: a greeting, then a shell that reads a call a line. Whatever the login shell is, it reads this:
-/// one line, in single quotes, without a character that csh or fish would see something in. The greeting has a nonce of its
-/// own, because this stands in `ps`.
+/// What sshd is asked to run: a greeting, then a shell that reads a call a line and is told what the greeting found. Whatever the
+/// login shell is, it reads this: one line, in single quotes, without a character that csh or fish would see something in. The
+/// greeting has a nonce of its own, because this stands in `ps`; the second shell is there so that it does not stand there long.
 fn early_command(nonce: &str, hello: &str) -> String {
-    let source = format!("{}hz_n={nonce}\nhz_hello 000001 {hello}\n", stripped(HELLO));
+    let source = format!("{}{}hz_n={nonce}\nhz_hello 000001 {hello}\n", stripped(FRAME), stripped(HELLO));
     let safe = |b: u8| b.is_ascii_alphanumeric() || b" _-=./,:;@+*?[]{}()<>|&#~^".contains(&b);
     let octal =
         |text: String, b: u8| if safe(b) { text + &char::from(b).to_string() } else { text + &format!("\\{b:03o}") };
     let text = source.bytes().fold(String::new(), octal);
-    let reads = r#"exec sh -c "while IFS= read -r hz_l; do eval \"\$hz_l\"; done""#;
-    format!("exec sh -c 'eval \"$(printf \"{text}\")\"; {reads}'")
+    let reads = READS.replace('"', "\\\"").replace('$', "\\$");
+    format!(r#"exec sh -c 'eval "$(printf "{text}")"; exec sh -c "{reads}" hawiz "$hz_state" "$hz_boot" "$hz_why"'"#)
+}
+
+/// Text that is evaluated whole.
+fn evaluated(text: &str) -> Vec<u8> {
+    [b"eval \"$(printf %b ", &word(text.as_bytes())[..], b")\"\n"].concat()
 }
 
 /// Shell source without its comments and indentation: it travels at every connect, and bash reads it byte by byte.
@@ -186,38 +201,30 @@ impl Link {
     pub fn open(node: &Node, ways: &Ways, hello: &str, root: Option<(Become, Option<&str>)>) -> Result<Link, Trouble> {
         // Over SSH the greeting comes back with sshd's own answer. A login that has to become root greets as root.
         let early = node.how == How::Ssh && root.is_none();
-        let first = random(16);
+        let (first, nonce) = (random(16), random(16));
         let stream = ways.open(node, if early { early_command(&first, hello) } else { "exec sh".into() })?;
+        let (root, password) = root.map_or_else(Default::default, |(how, given)| how.line(&nonce, given));
         let mut link = Link {
             stream,
-            nonce: random(16),
-            seq: 0,
+            nonce,
+            seq: 1,
             out: Vec::new(),
             err: Vec::new(),
             unsent: Vec::new(),
             err_open: true,
             group: None,
             heard: now(),
-            password: None,
+            password,
             noisy: false,
-            later: None,
+            renamed: None,
+            looks_only: true,
         };
-        let (root, password) = root.map_or_else(Default::default, |(how, given)| how.line(&link.nonce, given));
-        link.password = password;
-        let begin = if early { "hz_know" } else { "hz_hello 000001" };
-        let session = format!(
-            "hz_n={}\nhz_leader={}\n{}{}",
-            link.nonce,
-            quoted(stripped(LEADER).as_bytes()),
-            stripped(HELLO),
-            stripped(PRELUDE).replace("@FIRST@", &format!("{begin} {hello}"))
-        );
-        link.seq = 1;
         if early {
-            let head = [b"eval \"$(printf %b ", &word(session.as_bytes())[..], b")\"\n"].concat();
-            link.later = Some((std::mem::replace(&mut link.nonce, first), head));
+            link.renamed = Some(std::mem::replace(&mut link.nonce, first));
             return Ok(link);
         }
+        let parts = [FRAME, HELLO, LOOK].map(stripped).concat();
+        let session = format!("hz_n={}\n{parts}hz_hello 000001 {hello}\n{READS}\n", link.nonce);
         // Nothing may follow until the node has answered: the first shell may read ahead what its successor should read.
         let mut head = format!("hz_group={}; hz_session=", quoted(GROUP.as_bytes())).into_bytes();
         head.extend(crate::shell::quote(session.as_bytes()));
@@ -236,13 +243,33 @@ impl Link {
     }
     /// Queues `function SEQ words…`; it is written while waiting for the answer.
     pub fn call(&mut self, function: &str, words: &[&[u8]]) {
-        self.seq += 1;
-        self.unsent.extend_from_slice(format!("{function} {:06}", self.seq).as_bytes());
-        for w in words {
-            self.unsent.push(b' ');
-            self.unsent.extend_from_slice(w);
+        if let Some(nonce) = self.renamed.take() {
+            let parts = [FRAME, LOOK].map(stripped).concat();
+            let told = evaluated(&format!("hz_n={nonce}\nhz_state=$1 hz_boot=$2 hz_why=$3\n{parts}"));
+            self.unsent.splice(..0, told);
+            self.nonce = nonce;
         }
-        self.unsent.push(b'\n');
+        let teaches = self.looks_only && !LOOKS.contains(&function);
+        let mut line = if teaches { std::mem::take(&mut self.unsent) } else { Vec::new() };
+        self.seq += 1;
+        line.extend_from_slice(format!("{function} {:06}", self.seq).as_bytes());
+        for w in words {
+            line.push(b' ');
+            line.extend_from_slice(w);
+        }
+        line.push(b'\n');
+        if teaches {
+            self.looks_only = false;
+            line.splice(
+                ..0,
+                evaluated(&format!("hz_leader={}\n{}", quoted(stripped(LEADER).as_bytes()), stripped(RECORD))),
+            );
+            // A shell reads its lines byte by byte. `head` reads all of it at once, and the call with it: where it reads ahead,
+            // nothing is there to be lost, because every such call waits for its answer. Without `head` they are lines as others.
+            let all = format!("hz_l=$(head -c {} 2>/dev/null) && eval \"$hz_l\"\n", line.len());
+            self.unsent = all.into_bytes();
+        }
+        self.unsent.extend(line);
         self.heard = now();
     }
     /// Writes and reads what can be, waiting until then at most. `false`: nothing came in time.
@@ -301,7 +328,7 @@ impl Link {
     fn read(&mut self, errors: bool) -> Result<bool, Lost> {
         let (fd, into) =
             if errors { (&self.stream.errors, &mut self.err) } else { (&self.stream.output, &mut self.out) };
-        let mut buffer = [0; 65536];
+        let mut buffer = [0; CHUNK];
         match rustix::io::read(fd, &mut buffer) {
             Ok(0) if errors => {
                 self.err_open = false;
@@ -391,10 +418,6 @@ impl Link {
                 self.out.drain(..=line);
                 self.err.clear();
                 self.password = None;
-                if let Some((nonce, head)) = self.later.take() {
-                    self.nonce = nonce;
-                    self.unsent.extend(head);
-                }
                 return Ok(body);
             }
             // Bytes that keep coming are no answer.

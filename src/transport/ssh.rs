@@ -23,6 +23,7 @@ use super::{Need, Said, Stream, Trouble, pipes};
 use crate::plan::Node;
 use config::{Config, Me};
 use connection::{Keeper, Want};
+use known_hosts::Shelf;
 use line::Far;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -173,6 +174,7 @@ struct Road {
     config: Config,
     through: Through,
     me: Arc<Me>,
+    shelf: Arc<Shelf>,
 }
 
 impl Road {
@@ -205,6 +207,7 @@ pub struct Net {
     /// Folder of the site file, for key files.
     base: PathBuf,
     me: Arc<Me>,
+    shelf: Arc<Shelf>,
     next: Mutex<u64>,
     /// One thread a name looks whether there is a connection and begins one.
     turns: Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
@@ -212,8 +215,8 @@ pub struct Net {
 
 impl Net {
     pub fn new(base: &Path) -> Net {
-        let (board, kept, ways, next, turns) = Default::default();
-        Net { board, kept, ways, base: base.to_path_buf(), me: Arc::new(Me::here()), next, turns }
+        let (board, kept, ways, shelf, next, turns) = Default::default();
+        Net { board, kept, ways, base: base.to_path_buf(), me: Arc::new(Me::here()), shelf, next, turns }
     }
 
     /// Begins to connect to a node, if nothing has begun yet, and returns at once.
@@ -346,7 +349,8 @@ impl Net {
             *next
         };
         self.board.set(number, State::Opening);
-        let road = Road { node: name.clone(), config, through, me: Arc::clone(&self.me) };
+        let road =
+            Road { node: name.clone(), config, through, me: Arc::clone(&self.me), shelf: Arc::clone(&self.shelf) };
         let kept = Arc::new(Kept { keeper: connection::start(road, Arc::clone(&self.board), number), number });
         self.held().entry(name).or_default().push(Arc::clone(&kept));
         kept

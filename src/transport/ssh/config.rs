@@ -16,13 +16,14 @@ mod tokens;
 pub use jump::{Hop, chain, host_name, login_name};
 pub use me::Me;
 
-use super::known_hosts::KnownHosts;
+use super::known_hosts::{KnownHosts, Shelf};
 use crate::plan::Login;
 use crate::transport::local;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokens::{Tokens, tilde};
 
@@ -212,12 +213,9 @@ impl Config {
     }
 
     /// The known_hosts files, and what `RevokedHostKeys` revokes.
-    pub fn known_hosts(&self) -> Result<KnownHosts, String> {
-        let mut known = KnownHosts::read(self.user_known_hosts.iter().chain(&self.global_known_hosts));
-        if let Some(file) = &self.revoked_host_keys {
-            known.revoke(file)?;
-        }
-        Ok(known)
+    pub fn known_hosts(&self, shelf: &Shelf) -> Result<Arc<KnownHosts>, String> {
+        let files = self.user_known_hosts.iter().chain(&self.global_known_hosts).cloned().collect();
+        shelf.of(files, self.revoked_host_keys.as_deref())
     }
 
     /// Without `ssh`: its own defaults.

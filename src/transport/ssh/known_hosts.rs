@@ -14,10 +14,12 @@
 
 mod add;
 mod line;
+mod shelf;
 mod verdict;
 
 pub use add::{add, line_for};
 pub use line::BadLine;
+pub use shelf::Shelf;
 pub use verdict::{Place, Refusal, Verdict};
 
 use base64::Engine;

@@ -225,6 +225,10 @@ impl Line {
                 };
                 match started {
                     Went::On(()) => {
+                        // Some kilobytes, which nobody reads again.
+                        if let Far::Shell(command) = &mut self.far {
+                            *command = String::new();
+                        }
                         if let Some(opened) = self.opened.take() {
                             let _ = opened.send(Ok(()));
                         }

@@ -15,18 +15,19 @@ use crate::transport::{Need, Said, Trouble};
 use rustix::io::Errno;
 use ssh2::{ErrorCode, KeyboardInteractivePrompt, MethodType, Prompt, Session};
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What known_hosts holds, before and after the server has shown its key.
 pub(super) struct HostKey {
-    known: KnownHosts,
+    known: Arc<KnownHosts>,
 }
 
 impl HostKey {
     /// Asks the server for the kinds of key that are known of it.
     pub(super) fn prepare(road: &Road, session: &Session) -> Result<HostKey, Trouble> {
         let config = &road.config;
-        let known = config.known_hosts().map_err(Trouble::new)?;
+        let known = config.known_hosts(&road.shelf).map_err(Trouble::new)?;
         let (name, port) = config.known_as();
         let preferred = known.preference(name, port, &config.host_key_algorithms);
         if preferred.is_empty() {
@@ -74,10 +75,11 @@ impl HostKey {
                         known_hosts::add(file, &line).map_err(|why| {
                             Trouble::new(format!("its host key cannot be written into {}: {why}", file.display()))
                         })?;
-                        facts.known_in = match road.config.known_hosts().map(|known| known.judge(host, port, key)) {
-                            Ok(Verdict::Known(place)) => place.to_string(),
-                            _ => file.display().to_string(),
-                        };
+                        facts.known_in =
+                            match road.config.known_hosts(&road.shelf).map(|known| known.judge(host, port, key)) {
+                                Ok(Verdict::Known(place)) => place.to_string(),
+                                _ => file.display().to_string(),
+                            };
                         return Ok(());
                     }
                     Said::Nobody => {}

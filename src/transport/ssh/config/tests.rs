@@ -120,7 +120,7 @@ Match final all
     let config = room.config("mn1");
     assert_eq!(config, expected);
     assert_eq!(config.known_as(), ("cluster", 22));
-    assert!(config.known_hosts().expect_err("it is not there").contains("`/x/revoked`"));
+    assert!(config.known_hosts(&Shelf::default()).expect_err("it is not there").contains("`/x/revoked`"));
 }
 
 #[test]
