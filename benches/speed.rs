@@ -278,6 +278,9 @@ impl Clock for Wall {
     fn now(&self) -> Duration {
         self.0.elapsed()
     }
+    fn utc(&self) -> String {
+        String::new()
+    }
     fn sleep(&self, time: Duration) {
         std::thread::sleep(time);
     }

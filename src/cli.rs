@@ -126,6 +126,19 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         answers: Option<PathBuf>,
     },
+    /// Pay what earlier runs left owed: deactivate a node that is back, say what became of a step
+    Settle {
+        /// The node [default: all that owe something]
+        node: Option<String>,
+        #[command(flatten)]
+        answer: Answer,
+        /// A file with answers
+        #[arg(long, value_name = "FILE")]
+        answers: Option<PathBuf>,
+        /// What was done about steps that were left; it is recorded
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
     /// Take a node's lock away from a run that is gone
     Unlock {
         /// The node

@@ -7,6 +7,7 @@
 
 use crate::plan::Answer;
 use crate::reach::Claim;
+use crate::register::{Debt, Register};
 use crate::shell::Value;
 use serde::{Deserialize, Serialize};
 
@@ -271,6 +272,17 @@ pub enum Event {
         outcome: Outcome,
         #[serde(default)]
         tail: String,
+    },
+    /// What earlier runs left owed, as the nodes have it; said before anything is done.
+    Owed {
+        debts: Vec<Debt>,
+    },
+    /// The system's register was written on these nodes, and not on those: why.
+    Registered {
+        register: Register,
+        nodes: Vec<String>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        missed: Vec<(String, String)>,
     },
     /// Something a person should know that is no step: an override, a warning, a difference since the run began.
     Noted {

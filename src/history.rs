@@ -7,7 +7,7 @@ use crate::event::{Event, Outcome, Record, Verdict};
 use crate::plan::Answer;
 use crate::reach::Claim;
 use crate::shell::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One recorded intent.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +71,8 @@ pub struct History {
     /// Gates that were passed: stage → answer.
     pub gates: BTreeMap<String, String>,
     pub skipped_stages: BTreeMap<String, String>,
+    /// Steps that a person chose to skip.
+    pub skipped_by_choice: BTreeSet<String>,
     /// Captures, roles, choices of `one of`.
     pub values: BTreeMap<String, Value>,
     /// node → (identity, boot id) as seen last.
@@ -189,6 +191,9 @@ impl History {
                     i.ended = true;
                 }
             }
+            Event::Chosen { step, choice, .. } if choice == "skip" => {
+                self.skipped_by_choice.insert(step.clone());
+            }
             Event::RunFinished { verdict, exit, .. } => self.finished = Some((*verdict, *exit)),
             Event::NodeUnreachable { .. }
             | Event::NodeLocked { .. }
@@ -201,6 +206,8 @@ impl History {
             | Event::StepStarted { .. }
             | Event::Output { .. }
             | Event::LinkLost { .. }
+            | Event::Owed { .. }
+            | Event::Registered { .. }
             | Event::Chosen { .. }
             | Event::Noted { .. }
             | Event::Interrupted { .. }

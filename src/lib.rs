@@ -13,6 +13,7 @@ pub mod playbook;
 pub mod problem;
 pub mod prompt;
 pub mod reach;
+pub mod register;
 pub mod resolve;
 pub mod schema;
 pub mod secret;

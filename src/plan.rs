@@ -376,6 +376,14 @@ impl Check {
 }
 
 impl Plan {
+    /// What the system's register is kept under: the playbook's name. `None`: any number of its nodes may be active.
+    pub fn system(&self) -> Option<String> {
+        let playbook = self.sources.iter().find(|s| s.what == "playbook").filter(|_| self.exclusive)?;
+        let name = playbook.path.rsplit('/').next().unwrap_or_default();
+        let name = name.split(['.', ' ']).next().unwrap_or_default();
+        let safe = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        Some(name.chars().filter(|c| safe(*c)).collect()).filter(|name: &String| !name.is_empty())
+    }
     pub fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|n| n.name == name)
     }

@@ -6,6 +6,7 @@
 //! Invariant: nothing here guesses. A missing exit code is `None`, never 0; *never* is only said of a claim that has
 //! been made final, so that nobody can start it afterwards (DESIGN 3.3, rule 1).
 
+use crate::register::Register;
 use crate::shell::Value;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub struct Claim {
 }
 
 /// A node as it introduced itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Greeting {
     /// The random id in the node's own state directory; `None` before the first recorded step there.
     pub identity: Option<String>,
@@ -49,6 +50,9 @@ pub struct Greeting {
     /// The node's own addresses (without prefix), to find *this machine* and a moved address.
     #[serde(default)]
     pub addresses: Vec<String>,
+    /// What is written there of the systems it belongs to.
+    #[serde(default)]
+    pub registers: Vec<Register>,
 }
 
 /// Why a node cannot be worked with now.
@@ -158,6 +162,11 @@ pub trait Reach {
     fn unlock(&mut self, node: &str, run: &str) -> Result<(), Unreachable>;
     /// Takes the lock away from whoever holds it, so that late claims of that holder fail; says who it was.
     fn break_lock(&mut self, node: &str, reason: &str) -> Result<Option<String>, Unreachable>;
+    /// Writes a system's register on a node, whole or not at all; an older one never replaces a newer. Needs the lock. `Err`: why
+    /// it does not stand there.
+    fn inscribe(&mut self, _node: &str, _register: &Register) -> Result<(), String> {
+        Err("it keeps no register".into())
+    }
     /// Claims the step and starts it; returns when the node has said that its leader won the right to start, or why
     /// not. Needs the lock, unless the node is unrecorded. An attempt that was claimed before is `Lost`: ask for the truth.
     fn start(&mut self, node: &str, claim: &Claim, sent: &Sent) -> Started;

@@ -27,6 +27,7 @@ mod wire;
 
 use crate::plan::Node;
 use crate::reach::{Ask, Claim, Greeting, Locked, Progress, Reach, Reply, Sent, Started, Truth, Unreachable};
+use crate::register::Register;
 use crate::shell::Value;
 use crate::transport::{Need, Said, Ways, ssh};
 use door::Door;
@@ -188,6 +189,10 @@ impl<P: FnMut(&Need) -> Said> Reach for Fleet<P> {
 
     fn break_lock(&mut self, node: &str, reason: &str) -> Result<Option<String>, Unreachable> {
         self.seat(node)?.break_lock(reason)
+    }
+
+    fn inscribe(&mut self, node: &str, register: &Register) -> Result<(), String> {
+        self.seat(node).map_err(|e| e.why)?.inscribe(register)
     }
 
     fn start(&mut self, node: &str, claim: &Claim, sent: &Sent) -> Started {

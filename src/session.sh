@@ -138,6 +138,23 @@ hz_break() { # seq reason
   hz_end "$1" 0
 }
 
+# Which node a system is active on, and what is owed: STATE/system.NAME. It begins with its epoch, and no older one comes
+# in the place of a newer.
+hz_inscribe() { # seq name epoch text
+  hz_begin "$1"
+  hz_y=$hz_state/system.$2
+  hz_v=0
+  { read -r hz_x hz_v <"$hz_y"; } 2>/dev/null
+  if [ "${hz_v:-0}" -gt "$3" ]; then
+    hz_line "newer $hz_v"
+  elif hz_x=$( (umask 022 && hz_put "$4" >"$hz_y.new" && hz_sync "$hz_y.new" && mv "$hz_y.new" "$hz_y" && hz_sync "$hz_state") 2>&1); then
+    echo written
+  else
+    hz_line "failed $hz_x"
+  fi
+  hz_end "$1" 0
+}
+
 # --- steps -----------------------------------------------------------------------------------------------------------
 # A claim is a few files in the generation: HASH is the script, and whoever made it has the claim; HASH.go says who won the
 # right to start (empty) or to forbid it, HASH.who is the leader, HASH.rc the code; HASH.out, HASH.err. Who makes a file by

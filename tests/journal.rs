@@ -9,7 +9,7 @@ use hawiz::event::{Event, Record, Verdict};
 use hawiz::journal::{Journal, later_run_touching, latest_open, runs};
 use hawiz::plan::Plan;
 use hawiz::problem::Exit;
-use samples::{RUN, WHO, every_event, finished, intent, plan, recorded, started};
+use samples::{RUN, WHO, every_event, finished, intent, newer_events, plan, recorded, started};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -73,8 +73,9 @@ fn golden_journals_are_read_for_ever() {
             ],
         ),
     ];
+    let register = ("register", lines(&recorded(newer_events())), newer_events());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/format-1");
-    for (name, journal, wanted) in goldens {
+    for (name, journal, wanted) in goldens.into_iter().chain([register]) {
         let golden = root.join(name);
         if !golden.exists() {
             std::fs::create_dir_all(&golden).expect("the tree can be written");
@@ -98,16 +99,17 @@ fn golden_journals_are_read_for_ever() {
 #[test]
 fn every_event_comes_back_as_it_was_written() {
     let mut seen = [false; samples::NUMBERS];
-    every_event().iter().for_each(|e| seen[samples::number(e)] = true);
+    let all = || [every_event(), newer_events()].concat();
+    all().iter().for_each(|e| seen[samples::number(e)] = true);
     assert!(seen.iter().all(|s| *s), "an event is missing in the samples: {seen:?}");
 
     let dir = Dir::new();
     let mut journal = Journal::create(&dir.state(), &plan(), RUN, WHO).expect("created");
-    let written: Vec<Record> = every_event().into_iter().map(|e| journal.append(e).expect("written")).collect();
+    let written: Vec<Record> = all().into_iter().map(|e| journal.append(e).expect("written")).collect();
     drop(journal);
     let (read, records) = Journal::read(&dir.state(), RUN).expect("readable");
     assert_eq!((read, &records), (plan(), &written));
-    assert_eq!(events(records), every_event());
+    assert_eq!(events(records), all());
     for (i, record) in written.iter().enumerate() {
         assert_eq!((record.seq, record.who.as_str()), (i as u64 + 1, WHO));
         let time = chrono::DateTime::parse_from_rfc3339(&record.utc).expect("RFC 3339");

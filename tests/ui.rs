@@ -125,7 +125,7 @@ fn every_kind_of_event_is_in_the_transcript() {
         .iter()
         .map(|r| serde_json::to_value(&r.event).expect("events serialise")["type"].as_str().unwrap_or("?").to_string())
         .collect();
-    assert_eq!(kinds.len(), 26, "{kinds:?}");
+    assert_eq!(kinds.len(), 28, "{kinds:?}");
 }
 
 #[test]

@@ -260,6 +260,9 @@ impl Clock for Boot {
         let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         Duration::new(t.tv_sec.max(0) as u64, t.tv_nsec.max(0) as u32)
     }
+    fn utc(&self) -> String {
+        chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+    }
     fn sleep(&self, time: Duration) {
         if self.signals.pending().is_some() {
             // Counted already; a nap is still a nap, or a waiting loop would burn.

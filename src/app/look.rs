@@ -31,12 +31,12 @@ pub(super) fn plan(common: &Common, procedure: &str, set: &Set, how: Format) -> 
 }
 
 /// Looks are remembered nowhere: the fleet gets a state directory that is only ever read.
-fn fleet(read: &Read, common: &Common) -> Result<crate::session::Fleet<Porter>, Fatal> {
+pub(super) fn fleet(read: &Read, common: &Common) -> Result<crate::session::Fleet<Porter>, Fatal> {
     let state = crate::journal::state_dir(common.state_dir.as_deref())?;
     Ok(nodes::fleet(&read.plan, &read.folder, &state, entrance::nobody()))
 }
 
-fn looks(survey: &Survey, fleet: &mut dyn Reach, plan: &Plan) -> Looks {
+pub(super) fn looks(survey: &Survey, fleet: &mut dyn Reach, plan: &Plan) -> Looks {
     let now = chrono::Utc::now();
     let mut looks = Looks::default();
     looks.now = Some(now);
@@ -126,7 +126,7 @@ fn held(plan: &Plan, survey: &Survey, fleet: &mut crate::session::Fleet<Porter>)
 }
 
 /// The nodes that were not found unreachable just now.
-fn reached(plan: &Plan, survey: &Survey) -> impl Iterator<Item = String> {
+pub(super) fn reached(plan: &Plan, survey: &Survey) -> impl Iterator<Item = String> {
     plan.nodes.iter().map(|n| n.name.clone()).filter(|n| !survey.unreachable.contains_key(n))
 }
 
@@ -159,7 +159,7 @@ pub(super) fn check(common: &Common, procedure: &str, set: &Set) -> Done {
 }
 
 /// Every look, a line each; checks on several nodes as a row of marks.
-fn matrix(plan: &Plan, survey: &Survey, style: &Style) -> String {
+pub(super) fn matrix(plan: &Plan, survey: &Survey, style: &Style) -> String {
     let m = style.marks();
     let mark = |a: Answer| match a {
         Answer::Yes => style.paint(ui::Ink::Good, m.yes),
@@ -199,79 +199,4 @@ fn matrix(plan: &Plan, survey: &Survey, style: &Style) -> String {
         }
     }
     out
-}
-
-/// `hawiz status`: which node is active. Exclusive systems: 0 exactly one, 4 anything else that is known, 7 not to be
-/// known. Others: 0 every check true, 4 one false, 7 can't tell.
-pub(super) fn status(common: &Common, set: &Set) -> Done {
-    let read = files::read(common, "status", set)?;
-    let plan = &read.plan;
-    let mut fleet = fleet(&read, common)?;
-    std::env::set_current_dir("/").ok();
-    let style = Style::stdout(colour(common), verbosity(common));
-    let m = style.marks();
-    let survey = survey::survey(plan, &mut fleet, true);
-    if common.output == Some(Output::Json) {
-        let looks = looks(&survey, &mut fleet, plan);
-        say_bytes(&ui::script::render(plan, Some(&looks), ui::script::Format::Json, &style));
-    } else {
-        say(&matrix(plan, &survey, &style));
-        if plan.exclusive {
-            say("\nWho is active\n");
-            for (node, proven) in &survey.proof {
-                let line = match proven {
-                    Proven::LookedAt => format!("  {} {node}  inactive", m.not_yet),
-                    Proven::Active(why) => {
-                        format!("  {} {node}  active: {}", style.paint(ui::Ink::Good, m.yes), ui::escape::line(why))
-                    }
-                    other => format!(
-                        "  {} {node}  {}",
-                        style.paint(ui::Ink::Doubt, m.doubt),
-                        ui::escape::line(&ui::plain::proven(other))
-                    ),
-                };
-                ui::text::hang(&line, style.width).iter().for_each(|l| say(&format!("{l}\n")));
-            }
-        }
-    }
-    locks(plan, &survey, &mut fleet);
-    if plan.exclusive {
-        let active: Vec<&str> =
-            survey.proof.iter().filter(|(_, p)| matches!(p, Proven::Active(_))).map(|(n, _)| n.as_str()).collect();
-        let open: Vec<&str> = survey
-            .proof
-            .iter()
-            .filter(|(_, p)| matches!(p, Proven::CannotTell(_) | Proven::Alive(_)))
-            .map(|(n, _)| n.as_str())
-            .collect();
-        let (text, exit) = match (active.as_slice(), open.as_slice()) {
-            ([one], []) => (format!("{one} is active"), Exit::Ok),
-            ([], []) => ("nobody is active".to_string(), Exit::NotReady),
-            ([_, _, ..], _) => (
-                style.paint(ui::Ink::Bad, &format!("SPLIT BRAIN: {} are active", active.join(" and "))),
-                Exit::NotReady,
-            ),
-            ([one], open) => (format!("{one} is active; cannot tell about {}", open.join(", ")), Exit::Unknown),
-            ([], open) => (format!("cannot tell about {}", open.join(", ")), Exit::Unknown),
-        };
-        say(&format!("{text}\n"));
-        return Ok(exit);
-    }
-    let answers: Vec<Answer> = survey.looks.iter().map(|l| l.answer).collect();
-    Ok(if answers.contains(&Answer::No) {
-        Exit::NotReady
-    } else if answers.iter().any(|a| *a != Answer::Yes) {
-        Exit::Unknown
-    } else {
-        Exit::Ok
-    })
-}
-
-fn locks(plan: &Plan, survey: &Survey, fleet: &mut crate::session::Fleet<Porter>) {
-    let nodes: Vec<String> = reached(plan, survey).collect();
-    for (node, holder) in nodes.iter().zip(fleet.holders(&nodes)) {
-        if let Some(holder) = holder {
-            say(&format!("{node} is held by a run: {holder}\n"));
-        }
-    }
 }

@@ -11,6 +11,8 @@ mod nodes;
 mod roster;
 mod run;
 mod runs;
+mod settle;
+mod status;
 
 use crate::cli::{Cli, Command, Common, SchemaOf};
 use crate::problem::{Exit, Fatal};
@@ -60,12 +62,15 @@ fn dispatch(cli: Cli) -> Done {
         Command::Deactivate(go) => run::procedure(common, "deactivate", &go),
         Command::Setup(go) => run::procedure(common, "setup", &go),
         Command::Run { procedure, go } => run::procedure(common, &procedure, &go),
-        Command::Status(set) => look::status(common, &set),
+        Command::Status(set) => status::status(common, &set),
         Command::Plan { procedure, set, format } => look::plan(common, &procedure, &set, format),
         Command::Check { procedure, set } => look::check(common, procedure.as_deref().unwrap_or("activate"), &set),
         Command::Nodes => roster::nodes(common),
         Command::Resume { run, answer, sets, answers } => runs::resume(common, run, &answer, answers.as_deref(), &sets),
         Command::Rollback { run, answer, answers } => runs::rollback(common, run, &answer, answers.as_deref()),
+        Command::Settle { node, answer, answers, reason } => {
+            settle::settle(common, node, &answer, answers.as_deref(), reason.as_deref())
+        }
         Command::Unlock { node, reason } => runs::unlock(common, &node, &reason),
         Command::Runs => runs::list(common),
         Command::Show { run, follow } => runs::show(common, run, follow),

@@ -184,6 +184,7 @@ impl Engine<'_> {
         }
         if step.exclusive && self.plan.exclusive {
             self.prove_all(true)?;
+            self.inscribe_active(node)?;
         }
         // What was there before the first attempt is what an undo must bring back.
         let first =

@@ -39,6 +39,7 @@ impl Engine<'_> {
         if stuck {
             (verdict, exit) = (Verdict::Stuck, exit.worst(Exit::Stuck));
         }
+        self.bring_up_to_date(verdict);
         self.unlock_all(verdict);
         let skipped = steps_skipped(&self);
         let (nodes, next) = (self.node_words(verdict), self.next(verdict));

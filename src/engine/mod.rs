@@ -7,7 +7,7 @@
 //! change; no command is sent that the plan does not hold; the verdict is computed from outcomes, never assumed.
 //! There is no dry-run flag: a dry run prints the Plan and looks ([`crate::survey`]), it never comes here.
 //!
-//! The rooms, in the order a run goes through them: [`nodes`] (greeting, locks), [`proof`] (nobody else is active),
+//! The rooms, in the order a run goes through them: [`nodes`] (greeting, locks), [`owed`] (what earlier runs left), [`proof`] (nobody else is active),
 //! [`again`] (what a resumed run looks at first), [`gate`] (the question before a stage's changes), [`check`], [`change`]
 //! with [`attempt`], [`lend`] and [`manual`], [`failure`] (the menu), [`undo`], [`close`] (verdict and last words). [`looks`] is used
 //! by all of them.
@@ -23,6 +23,7 @@ mod lend;
 mod looks;
 mod manual;
 mod nodes;
+mod owed;
 mod proof;
 mod undo;
 
@@ -51,6 +52,8 @@ pub trait Sink {
 /// Time as the run feels it; suspended machines count.
 pub trait Clock {
     fn now(&self) -> Duration;
+    /// The wall clock of this machine: UTC, RFC 3339, whole seconds.
+    fn utc(&self) -> String;
     /// Sleeps, shorter when a signal comes.
     fn sleep(&self, time: Duration);
 }
@@ -204,6 +207,7 @@ impl<'a> Engine<'a> {
     fn walk(&mut self) -> Go {
         let plan = self.plan;
         self.greet_all()?;
+        self.say_what_is_owed()?;
         let resumed = self.history.changed();
         if resumed {
             self.lock_all()?;

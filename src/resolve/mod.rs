@@ -130,7 +130,10 @@ impl Resolver<'_> {
             self.site_problem(None, "`failover` is not known to this version");
             return None;
         }
-        let Some((_, stages)) = self.pb.procedures.iter().find(|(n, _)| n.value == procedure) else {
+        let written = self.pb.procedures.iter().find(|(n, _)| n.value == procedure).map(|(_, stages)| &stages[..]);
+        // Who is active can be told of every exclusive system.
+        let exclusive = self.pb.procedures.iter().any(|(n, _)| n.value == "inactive");
+        let Some(stages) = written.or((procedure == "status" && exclusive).then_some(&[])) else {
             let known: Vec<&str> = self.pb.procedures.iter().map(|(n, _)| n.as_str()).collect();
             let hint = did_you_mean(&procedure, known.iter().copied())
                 .unwrap_or_else(|| format!("it has: {}", known.join(", ")));

@@ -7,7 +7,9 @@ use super::root::Become;
 use super::wire::{Link, Lost, random};
 use crate::plan::Node;
 use crate::reach::{Greeting, Unreachable};
+use crate::register::Register;
 use crate::transport::{Trouble, Ways};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,8 +46,8 @@ impl Door {
         let root = root.map(|how| (how, password.as_deref()));
         let mut link = self.link(&hello, root)?;
         let answer = link.answer(PROMPTLY).map_err(|lost| self.not_root(root, &link, lost))?;
-        let mut greeting =
-            Greeting { identity: None, boot: String::new(), uid: 0, state, unrecorded: None, addresses: Vec::new() };
+        let mut greeting = Greeting { state, ..Greeting::default() };
+        let mut registers: BTreeMap<String, String> = BTreeMap::new();
         for line in String::from_utf8_lossy(&answer).lines() {
             let (key, value) = line.split_once(' ').unwrap_or((line, ""));
             let given = (!value.is_empty()).then(|| value.to_string());
@@ -55,6 +57,10 @@ impl Door {
                 "uid" => greeting.uid = value.parse().map_err(|_| Lost("its `id -u` is not a number".into()))?,
                 "id" => greeting.identity = given,
                 "unrecorded" => greeting.unrecorded = given,
+                "system" => {
+                    let (name, line) = value.split_once(' ').unwrap_or((value, ""));
+                    *registers.entry(name.into()).or_default() += &format!("{line}\n");
+                }
                 "address" => greeting.addresses.extend(given),
                 "address6" => {
                     if let Ok(bits) = u128::from_str_radix(value, 16) {
@@ -64,6 +70,7 @@ impl Door {
                 _ => {}
             }
         }
+        greeting.registers = registers.iter().filter_map(|(name, text)| Register::read(name, text)).collect();
         Ok((link, greeting))
     }
     /// A server that lets in a few logins at a time is asked again, not all at once.

@@ -61,6 +61,14 @@ hz_whoami() { # hz_uid
   done 2>/dev/null </proc/self/status
   hz_uid=$(id -u)
 }
+# What is written here of systems: a line of it a line.
+hz_registers() {
+  for hz_x in "$hz_state"/system.*; do
+    [ -f "$hz_x" ] || continue
+    hz_y=${hz_x##*/system.}
+    while IFS= read -r hz_x; do hz_line "system $hz_y $hz_x"; done 2>/dev/null <"$hz_state/system.$hz_y"
+  done
+}
 hz_hello() { # seq state tmpfs
   hz_state=$2 hz_boot='' hz_id=''
   { read -r hz_boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
@@ -74,6 +82,7 @@ hz_hello() { # seq state tmpfs
   hz_line "uid $hz_uid"
   hz_line "id $hz_id"
   hz_line "unrecorded $hz_why"
+  hz_registers
   hz_addresses
   hz_end "$1" 0
 }

@@ -7,6 +7,7 @@ use super::door::{Door, Opened, PROMPTLY};
 use super::live::{self, Following, Looking, Word};
 use super::wire::{self, Kept, Link, Lost, now, random, word};
 use crate::reach::{Claim, Greeting, Locked, Progress, Reply, Sent, Started, Truth, Unreachable};
+use crate::register::Register;
 use crate::shell::Value;
 use crate::transport::Trouble;
 use sha2::{Digest, Sha256};
@@ -351,6 +352,23 @@ impl Seat {
         }
         self.generation = (locked == Locked::Ours).then_some(generation);
         Ok(locked)
+    }
+
+    pub fn inscribe(&mut self, register: &Register) -> Result<(), String> {
+        let (name, epoch) = (slug(&register.system), register.epoch.to_string());
+        let words: [&[u8]; 3] = [name.as_bytes(), epoch.as_bytes(), &word(register.text().as_bytes())];
+        let answer = self.ask_again("hz_inscribe", &words, PROMPTLY).map_err(|lost| lost.0)?;
+        match answer.trim().split_once(' ') {
+            None if answer.trim() == "written" => {
+                let greeting = self.greeting.as_mut().expect("it answered, so it was greeted");
+                greeting.registers.retain(|r| r.system != register.system);
+                greeting.registers.push(register.clone());
+                Ok(())
+            }
+            Some(("newer", _)) => Err("what stands there is newer".into()),
+            Some((_, why)) => Err(why.to_string()),
+            None => Err("the node did not say".into()),
+        }
     }
 
     pub fn unlock(&mut self, run: &str) -> Result<(), Unreachable> {

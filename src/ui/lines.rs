@@ -255,6 +255,22 @@ impl Lines {
                     out.extend(self.tail(tail, 8));
                 }
             }
+            Event::Owed { debts } => {
+                out.extend(ink(Ink::Doubt, says("!", "Owed since earlier runs (`hawiz settle` pays):")));
+                for debt in debts {
+                    out.extend(ink(Ink::Doubt, hang(&format!("    {}", harmless(&debt.words())), w)));
+                }
+            }
+            Event::Registered { register, nodes, missed } => {
+                if self.style.verbose > 0 || !missed.is_empty() {
+                    let words = format!("written on {}: {}", nodes.join(", "), plain::registered(register));
+                    out.extend(says(m.yes, &words));
+                }
+                for (node, why) in missed {
+                    let words = format!("{node} was not told who is the active one: {why}");
+                    out.extend(ink(Ink::Doubt, says(m.doubt, &words)));
+                }
+            }
             Event::Noted { text } => out.extend(ink(Ink::Doubt, says("!", text))),
             Event::Interrupted { signal, then } => {
                 out.extend(ink(Ink::Doubt, says("!", &format!("{signal}: {then}"))));

@@ -21,6 +21,7 @@ use super::escape::line as harmless;
 use super::{Sink, View};
 use crate::event::{Event, Looked, Outcome, Proven, Purpose, Record, Verdict};
 use crate::plan::Answer;
+use crate::register::Register;
 use chrono::{DateTime, Local, NaiveDateTime, Utc};
 
 pub struct Plain {
@@ -179,6 +180,14 @@ pub fn say(event: &Event) -> (Level, String, Option<&'static str>) {
             let why = why(outcome).map(|w| format!(": {w}{}", printed(tail))).unwrap_or_default();
             (level(outcome), format!("undo of {title} on {node} ({step}){why}"), Some(word(outcome)))
         }
+        Event::Owed { debts } => {
+            let debts: Vec<String> = debts.iter().map(crate::register::Debt::words).collect();
+            (Warning, format!("owed since earlier runs: {}", debts.join("; ")), None)
+        }
+        Event::Registered { register, nodes, missed } => {
+            let missed: String = missed.iter().map(|(node, why)| format!("; not on {node}: {why}")).collect();
+            (Info, format!("written on {}: {}{missed}", nodes.join(", "), registered(register)), None)
+        }
         Event::Noted { text } => (Warning, format!("note: {text}"), None),
         Event::Interrupted { signal, then } => (Warning, format!("interrupted by {signal}: {then}"), None),
         Event::RunFinished { verdict, exit, why, nodes, skipped, next } => {
@@ -219,6 +228,18 @@ pub fn proven(proven: &Proven) -> String {
         Proven::CannotTell(why) => format!("can't tell: {why}"),
         Proven::Alive(why) => format!("vouched for, but alive: {why}"),
     }
+}
+
+/// What a register says, in words.
+pub fn registered(register: &Register) -> String {
+    let active =
+        register.active.as_ref().map_or("no node is the active one".to_string(), |n| format!("{n} is the active one"));
+    let owed = match register.debts.len() {
+        0 => "nothing is owed".to_string(),
+        1 => format!("owed: {}", register.debts[0].words()),
+        n => format!("{n} things are owed"),
+    };
+    format!("{active}; {owed}")
 }
 
 /// What a look was taken for, in words.

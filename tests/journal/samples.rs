@@ -6,6 +6,7 @@ use hawiz::plan::{
     Stage, Step, TrueOn, Undo, What,
 };
 use hawiz::reach::Claim;
+use hawiz::register::{Debt, Owes, Register};
 use hawiz::shell::{Command, Part, Stdin, StdinPart, Value, Want, Word};
 use std::time::Duration;
 
@@ -329,6 +330,32 @@ pub const VERDICTS: [Verdict; 11] = [
     Verdict::Dry,
 ];
 
+/// What came after the golden journal of [`every_event`] was made.
+pub fn newer_events() -> Vec<Event> {
+    let n = || "xcatmn2".to_string();
+    vec![
+        Event::Owed { debts: vec![debt()] },
+        Event::Registered {
+            register: Register {
+                system: "xcat".into(),
+                epoch: 2,
+                active: Some(n()),
+                since: "2026-11-22T13:17:00Z".into(),
+                run: "r".into(),
+                by: WHO.into(),
+                debts: vec![debt()],
+            },
+            nodes: vec![n()],
+            missed: vec![("xcatmn1".into(), "cannot reach it".into())],
+        },
+    ]
+}
+
+fn debt() -> Debt {
+    let step = Owes::Step("activate/start/dhcpd@xcatmn2".into());
+    Debt { node: "xcatmn2".into(), owes: step, run: "r0".into(), why: "it was skipped: no plug".into() }
+}
+
 /// A new event must be added here, and above: this is no match for a catch-all.
 pub fn number(event: &Event) -> usize {
     match event {
@@ -357,10 +384,12 @@ pub fn number(event: &Event) -> usize {
         Event::Noted { .. } => 22,
         Event::Interrupted { .. } => 23,
         Event::RunFinished { .. } => 24,
-        Event::Other => 25,
+        Event::Owed { .. } => 25,
+        Event::Registered { .. } => 26,
+        Event::Other => 27,
     }
 }
-pub const NUMBERS: usize = 26;
+pub const NUMBERS: usize = 28;
 
 /// As records one second apart.
 pub fn recorded(events: Vec<Event>) -> Vec<Record> {

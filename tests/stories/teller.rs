@@ -385,6 +385,15 @@ fn told(event: &Event) -> Option<String> {
         }
         Event::UndoIntent { title, attempt, .. } => format!("  intent to undo {title} #{attempt}"),
         Event::UndoFinished { title, outcome, .. } => format!("  [{}] {title}{}", name(outcome), why(outcome)),
+        Event::Owed { debts } => {
+            let debts: Vec<String> = debts.iter().map(hawiz::register::Debt::words).collect();
+            format!("owed: {}", debts.join("; "))
+        }
+        Event::Registered { register, nodes, missed } => {
+            let missed: String = missed.iter().map(|(n, why)| format!("; not on {n}: {why}")).collect();
+            let words = hawiz::ui::plain::registered(register);
+            format!("  written on {}: {words}{missed}", nodes.join(", "))
+        }
         Event::Noted { text } => format!("  note: {text}"),
         Event::Interrupted { signal, then } => format!("  {signal}: {then}"),
         Event::RunFinished { verdict, exit, why, nodes, skipped, next } => {

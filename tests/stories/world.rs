@@ -133,6 +133,9 @@ impl Clock for Shared {
     fn now(&self) -> Duration {
         self.now.get()
     }
+    fn utc(&self) -> String {
+        "2018-06-24T20:13:10Z".into()
+    }
     fn sleep(&self, time: Duration) {
         self.now.set(self.now.get() + time);
     }
@@ -177,6 +180,7 @@ impl Reach for Shared {
             state: "/state".into(),
             unrecorded,
             addresses: Vec::new(),
+            registers: Vec::new(),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use hawiz::event::{Event, Looked, Outcome, Proven, Purpose, Record, Verdict};
 use hawiz::plan::*;
+use hawiz::register::{Debt, Owes, Register};
 use hawiz::shell::{BEFORE, Command, Part, Stdin, StdinPart, Value, Want, Word};
 use std::time::Duration;
 
@@ -502,6 +503,16 @@ pub fn everything() -> Vec<Record> {
         Event::Captured { key: s("site_domain"), value: "cluster.com".into() },
         Event::Looked(looked("activate/services/opt@xcatmn2", "conserver is there", Purpose::After, CouldNotLook, "")),
         Event::Noted { text: s("the site file changed since the run began") },
+        Event::Owed { debts: vec![owed()] },
+        Event::Registered {
+            register: Register {
+                active: Some(s(MN2)),
+                debts: vec![owed(), Debt { owes: Owes::Step(s(pg)), ..owed() }],
+                ..Register::new("xcat")
+            },
+            nodes: vec![s(MN2)],
+            missed: vec![(s("xcatmn1"), s("its disk is full"))],
+        },
         Event::Interrupted { signal: s("^C"), then: s("stops after this step; once more breaks it off") },
         Event::UndoIntent { step: s(pg), title: s("Start postgresql"), node: s(MN2), attempt: 1, claim: None },
         Event::UndoFinished {
@@ -531,4 +542,9 @@ pub fn everything() -> Vec<Record> {
         },
         Event::Other,
     ])
+}
+
+fn owed() -> Debt {
+    let why = "it could not be reached, and a person vouched for it";
+    Debt { node: "xcatmn1".into(), owes: Owes::Deactivation, run: "20261121-0304-activate".into(), why: why.into() }
 }
