@@ -38,7 +38,8 @@ fn sample(word: &str, param: &str) -> Json {
         (_, "name") => json!("postgres"),
         (_, "conf") => json!("/var/lib/pgsql/data/postgresql.conf"),
         (_, "agent") => json!("ocf:heartbeat:Filesystem"),
-        (_, "params") => json!({ "device": "/dev/vg/ha", "directory": "/HA" }),
+        (_, "params") => json!({ "device": "/dev/vg/ha", "directory": "/HA", "fstype": "xfs" }),
+        (_, "instance") => json!("ha"),
         (_, "node") => json!("xcatmn1"),
         _ => json!("…"),
     }

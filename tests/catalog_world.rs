@@ -1,6 +1,9 @@
 //! The catalogue's texts really run: under every shell that is here, with the recording stand-ins, on real files, and on
 //! real addresses and mounts inside namespaces of their own. What cannot be had here is skipped aloud.
 
+#[path = "catalog_world/resource.rs"]
+mod resource;
+
 use hawiz::catalog::{Action, Check, Fill, Library, Recipe, Text, Texts, Undo};
 use hawiz::shell::{Value, Word, definition, quote};
 use std::fs;

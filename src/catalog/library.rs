@@ -12,7 +12,7 @@ use crate::resolve::names;
 use crate::shell::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     include_str!("library/values.sh"),
     include_str!("library/service.sh"),
     include_str!("library/network.sh"),
@@ -21,6 +21,7 @@ const FILES: [&str; 8] = [
     include_str!("library/database.sh"),
     include_str!("library/host.sh"),
     include_str!("library/remote.sh"),
+    include_str!("library/resource.sh"),
 ];
 
 /// One function.

@@ -19,6 +19,7 @@ mod host;
 mod library;
 pub mod network;
 mod remote;
+mod resource;
 mod service;
 mod storage;
 mod text;
@@ -29,13 +30,13 @@ pub use host::{Clock, Hostname, Package, Process};
 pub use library::{Function, Library};
 pub use network::{Add, Del, Free, Present};
 pub use remote::{Http, Port};
+pub use resource::Resource;
 pub use service::Unit;
 pub use storage::{Link, Mount, Mounted, Resolves, Umount, Writable};
 
 use crate::shell::{Value, Word};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// Exit code of a catalogue change that trying again cannot mend (an absent unit).
 pub const NO_RETRY: i32 = 125;
@@ -72,17 +73,6 @@ pub struct Recipe {
 pub enum Undo {
     Run(Value),
     None(String),
-}
-
-/// A program that speaks the interface of OCF resource agents.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Resource {
-    /// The agent: `ocf:heartbeat:Filesystem`.
-    pub agent: Text,
-    /// Its parameters.
-    #[serde(default)]
-    pub params: BTreeMap<String, Text>,
 }
 
 /// A node whose power is cut.
@@ -157,6 +147,8 @@ catalogue! {
         "package" Package(host::Package) => host::package,
         /// The PostgreSQL server takes connections. One that is starting up is waited for.
         "pg-ready" PgReady(database::Server) => database::ready,
+        /// The resource runs, by the word of its OCF agent. Only "not running" is no; whatever else the agent says is *could not look*.
+        "resource-active" ResourceActive(resource::Resource) => resource::active,
     }
 }
 
@@ -193,8 +185,10 @@ catalogue! {
         "hostname" Hostname(host::Hostname) => host::hostname,
         /// Make the address the first name server in /etc/resolv.conf, if it is not one of the first three. Undo brings the file back.
         "nameserver" Nameserver(file::Nameserver) => file::nameserver,
-        /// Start a resource by its OCF agent (not in this version: refused when planning).
-        "resource" Resource(Resource) => |_: &Resource, _: &dyn Fill| Err("`resource` is not in this version".into()),
+        /// Start the resource by its OCF agent, if the agent takes its parameters (`validate-all`). Undo stops it.
+        "resource" Resource(resource::Resource) => resource::start,
+        /// Stop the resource by its OCF agent. Undo starts it.
+        "resource-stop" ResourceStop(resource::Resource) => resource::stop,
         /// Cut the power of a node (not in this version: refused when planning).
         "fence" Fence(Fence) => |_: &Fence, _: &dyn Fill| Err("`fence` is not in this version".into()),
     }
@@ -204,7 +198,6 @@ impl Action {
     /// What this version lacks for it: such a step is refused when planning.
     pub fn needs(&self) -> Option<&'static str> {
         match self {
-            Action::Resource(_) => Some("OCF resource agents"),
             Action::Fence(_) => Some("fence agents"),
             _ => None,
         }

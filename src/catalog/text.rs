@@ -7,10 +7,11 @@
 //! is checked when planning; a value known only at run time is checked by a `fits` at the head of the text.
 
 use super::{Fill, Text, Texts};
-use crate::shell::{Value, Word};
+use crate::shell::{Part, Value, Word};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -233,6 +234,28 @@ impl<'a> Args<'a> {
         }
         self.words.push((name, all));
         Ok(())
+    }
+
+    /// Reads a table of parameters that belong to another program, each of which becomes one word `NAME=VALUE`. One that is
+    /// empty is left out. Answers the names with their values.
+    pub fn pairs(&mut self, name: &'static str, table: &BTreeMap<String, Text>) -> Result<Vec<(String, Word)>, String> {
+        let (mut words, mut values) = (Vec::new(), Vec::new());
+        for (key, text) in table {
+            let fine = key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+                && !key.starts_with(|c: char| c.is_ascii_digit());
+            if key.is_empty() || !fine {
+                return Err(format!("`{name}`: `{key}` cannot be the name of a parameter"));
+            }
+            let value = self.fill.word(text)?;
+            if value.known().is_some_and(|v| v.is_empty()) {
+                continue;
+            }
+            let (value, _) = self.checked(name, value, Shape::Line).map_err(|why| format!("{why} (`{key}`)"))?;
+            words.push(Word([&[Part::Text(format!("{key}=").into())], &value.0[..]].concat()));
+            values.push((key.clone(), value));
+        }
+        self.words.push((name, words));
+        Ok(values)
     }
 
     fn checked(&mut self, name: &'static str, word: Word, shape: Shape) -> Result<(Word, Option<String>), String> {

@@ -37,7 +37,7 @@ fn parts(step: &Step) -> Option<(&Undo, Option<&Look>)> {
 
 /// Its undo makes a node active, or gives it what only one node may have.
 fn activates(step: &Step) -> bool {
-    matches!(&step.what, What::Change(c) if matches!(c.kind.as_str(), "ip-del" | "umount" | "resource"))
+    matches!(&step.what, What::Change(c) if matches!(c.kind.as_str(), "ip-del" | "umount" | "resource-stop"))
 }
 
 /// The node that undoing these makes active again, if it does: giving back what a deactivation took, or undoing a change that

@@ -10,5 +10,7 @@ INSERT INTO networks VALUES ('10_0_0_0-255_0_0_0', 'eth0');
 
 INSERT INTO policy VALUES ('1', 'root', 'allow'), ('1.2', 'xcatmn1', 'trusted');
 
-GRANT ALL ON site, networks, policy TO xcatadm;
+CREATE TABLE written (n bigint PRIMARY KEY, at timestamptz NOT NULL DEFAULT now());
+
+GRANT ALL ON site, networks, policy, written TO xcatadm;
 
