@@ -11,6 +11,7 @@ lab_dir=${HAWIZ_LAB_DIR:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/hawiz-lab}
 lab_recipe=$(cat "$here/prepare" "$here/layer.sql" | cksum)
 lab_layer=$lab_dir/layer-${lab_recipe%% *}
 lab_nodes='xcatmn1 xcatmn2'
+lab_stations='station1 station2'
 
 say() { printf 'lab: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -48,4 +49,10 @@ cgroup_roots() {
   for root in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
     if [ -d "$root" ]; then echo "$root"; fi
   done
+}
+
+# How a node loses its power, for a site file.
+fence_of() { # run node
+  printf '[nodes.%s.fence]\nagent    = "%s/fence_lab"\n' "$2" "$here"
+  printf 'options  = { ip = "%s", plug = "%s", username = "admin", password = "sesame" }\n\n' "$1" "$2"
 }

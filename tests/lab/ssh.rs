@@ -2,7 +2,7 @@
 //!
 //! `HAWIZ_CAMPAIGN=1` makes it longer; the seed is printed.
 
-use super::{Lab, Said, said};
+use crate::rig::{Lab, Said, said};
 use crate::support::{Dice, campaign};
 use serde_json::Value;
 use std::path::PathBuf;

@@ -1,0 +1,269 @@
+//! Handovers with a fault in each: where the fault strikes, when, and when it is mended is drawn by lot.
+//!
+//! Why it exists: the faults that matter are those nobody thought of putting in a scenario. Whatever happens, three things
+//! must hold at the end of each: never two at once (the observer), no acknowledged row lost (the writer), and what hawiz says
+//! is so. How it got there (alone, by a resume, by a roll-back, or with a person's help) is counted.
+//!
+//! A [`Trial`] is one handover; [`commands`] says how one is done. Another kind of handover (one command, or an unplanned
+//! one) is another arm there, and what may be its outcome.
+
+use crate::fault::Fault;
+use crate::observer::{NODES, Observer};
+use crate::rig::{Lab, PATIENCE};
+use crate::station::{Station, Way, ended, stations};
+use crate::support::Dice;
+use crate::writer::Writer;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// No command of a trial takes longer, whatever befalls the hosts; a deadline of a step included.
+const LONGEST: Duration = Duration::from_secs(150);
+
+/// How a handover is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handover {
+    /// `deactivate` here, `activate` there.
+    TwoCommands,
+}
+
+fn commands(how: Handover, from: &str, to: &str) -> Vec<Vec<String>> {
+    let line = |words: &[&str]| words.iter().map(|w| w.to_string()).collect::<Vec<_>>();
+    match how {
+        Handover::TwoCommands => {
+            vec![line(&["deactivate", "--on", from, "--yes"]), line(&["activate", "--on", to, "--yes"])]
+        }
+    }
+}
+
+/// Which host a fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Victim {
+    Source,
+    Target,
+}
+
+/// One handover and what befalls it; all of it is drawn before it begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Trial {
+    pub how: Handover,
+    pub fault: Option<(Fault, Victim)>,
+    /// hawiz itself is killed after this long.
+    pub killed: Option<Duration>,
+    /// From the first command to the fault.
+    pub after: Duration,
+    /// From the fault to its remedy; `None`: when the commands have ended.
+    pub mended: Option<Duration>,
+}
+
+/// Each fault once, none of them by lot.
+pub fn each_once() -> Vec<Trial> {
+    let ms = Duration::from_millis;
+    let calm = Trial { how: Handover::TwoCommands, fault: None, killed: None, after: ms(500), mended: None };
+    let mut all: Vec<Trial> = Fault::ALL
+        .iter()
+        .zip([Victim::Target, Victim::Source, Victim::Target, Victim::Source])
+        .map(|hit| Trial { fault: Some((*hit.0, hit.1)), ..calm })
+        .collect();
+    // The source comes back in the middle; hawiz is killed; nothing happens at all.
+    all.push(Trial { fault: Some((Fault::PowerCut, Victim::Source)), mended: Some(ms(0)), ..calm });
+    all.push(Trial { killed: Some(ms(900)), ..calm });
+    all
+}
+
+/// So many, by lot.
+pub fn drawn(runs: usize, dice: &mut Dice) -> Vec<Trial> {
+    let mut draw = || {
+        let fault = Fault::ALL.get(dice.below(Fault::ALL.len() as u64 + 1) as usize).copied();
+        let victim = if dice.below(2) == 0 { Victim::Source } else { Victim::Target };
+        let killed = (dice.below(4) == 0 || fault.is_none()).then(|| Duration::from_millis(dice.below(3_000)));
+        let after = Duration::from_millis(dice.below(3_000));
+        let mended = (dice.below(2) == 0).then(|| Duration::from_millis(dice.below(2_000)));
+        Trial { how: Handover::TwoCommands, fault: fault.map(|f| (f, victim)), killed, after, mended }
+    };
+    (0..runs).map(|_| draw()).collect()
+}
+
+/// How a trial came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way2End {
+    /// The commands alone.
+    Alone,
+    /// hawiz itself, asked to resume or to roll back, or to do it again.
+    Again,
+    /// hawiz said that it cannot know; a person looked, and decided.
+    Unknown,
+    /// hawiz would not, and a person had to.
+    Person,
+}
+
+/// The figures.
+#[derive(Default)]
+pub struct Report {
+    ends: BTreeMap<(String, Way2End), usize>,
+    gaps: Vec<Duration>,
+    rows: usize,
+    violations: usize,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let runs: usize = self.ends.values().sum();
+        let mut gaps = self.gaps.clone();
+        gaps.sort();
+        let median = gaps.get(gaps.len() / 2).copied().unwrap_or_default();
+        let longest = gaps.last().copied().unwrap_or_default();
+        writeln!(
+            f,
+            "{runs} handovers, {} violations, {} rows acknowledged and none lost; without service: median {median:.1?}, longest {longest:.1?}",
+            self.violations, self.rows
+        )?;
+        for ((fault, end), n) in &self.ends {
+            writeln!(f, "  {fault:<24} {:<8} {n}", format!("{end:?}").to_lowercase())?;
+        }
+        Ok(())
+    }
+}
+
+struct Campaign<'l> {
+    lab: &'l Lab,
+    stations: [Station<'l>; 2],
+    observer: Observer,
+    writer: Writer,
+    active: &'static str,
+}
+
+/// Runs the trials one after the other on this lab, each from where the one before it ended.
+pub fn run(lab: &Lab, trials: &[Trial], first: usize) -> Report {
+    let stations = stations(lab, Way::Ssh, "service.toml");
+    let mut campaign =
+        Campaign { lab, stations, observer: Observer::new(lab), writer: Writer::new(lab), active: NODES[0] };
+    campaign.a_person_settles(NODES[0]);
+    let mut report = Report::default();
+    for (n, trial) in trials.iter().enumerate() {
+        let (end, gap) = campaign.trial(n + first, trial);
+        let fault = trial.fault.map(|(f, v)| format!("{f:?} {v:?}")).unwrap_or_default();
+        let killed = if trial.killed.is_some() { " hawiz killed" } else { "" };
+        *report.ends.entry((format!("{fault}{killed}").trim().to_string(), end)).or_default() += 1;
+        report.gaps.push(gap);
+    }
+    let verdict = campaign.observer.verdict();
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failover-timeline");
+    std::fs::write(&kept, &verdict.timeline).expect("the target folder is writable");
+    verdict.is_clean();
+    report.violations = verdict.violations;
+    report.rows = campaign.writer.acknowledged();
+    report
+}
+
+impl Campaign<'_> {
+    fn trial(&mut self, n: usize, trial: &Trial) -> (Way2End, Duration) {
+        let (from, to) = (self.active, NODES[usize::from(self.active == NODES[0])]);
+        // Even ones from the one station, odd ones from the other.
+        let station = &self.stations[n % 2];
+        self.writer.next(PATIENCE);
+        self.observer.note(format!("trial {n}: {from} to {to}, {trial:?}"));
+        let begun = Instant::now();
+        let codes = std::thread::scope(|scope| {
+            let hawiz = scope.spawn(|| {
+                let mut codes = Vec::new();
+                for command in commands(trial.how, from, to) {
+                    let words: Vec<&str> = command.iter().map(String::as_str).collect();
+                    let child = station.start(&words);
+                    let left = trial.killed.and_then(|k| k.checked_sub(begun.elapsed()));
+                    let code = match left {
+                        // Killed for good: a child that outlives its time is killed by `ended`.
+                        Some(left) => ended(child, left),
+                        None => ended(child, LONGEST),
+                    };
+                    codes.push(code);
+                    if code != Some(0) {
+                        break;
+                    }
+                }
+                codes
+            });
+            if let Some((fault, victim)) = trial.fault {
+                let node = if victim == Victim::Source { from } else { to };
+                std::thread::sleep(trial.after);
+                self.observer.note(format!("{fault:?} of {node}"));
+                fault.strike(self.lab, node);
+                match trial.mended {
+                    Some(soon) => std::thread::sleep(soon),
+                    None => {
+                        while !hawiz.is_finished() {
+                            std::thread::sleep(Duration::from_millis(10));
+                        }
+                    }
+                }
+                fault.mend(self.lab, node);
+                self.observer.note(format!("{fault:?} of {node} is mended"));
+            }
+            hawiz.join().expect("it ends")
+        });
+        self.observer.note(format!("ended {codes:?}"));
+        let is_whole = |to: &str| self.observer.active() == (vec![to], vec![to]);
+        // A database whose host had its power cut is started by nobody; what hawiz said was so when it said it.
+        let mut end = Way2End::Alone;
+        let mut settled = codes.len() == commands(trial.how, from, to).len()
+            && codes.iter().all(|c| *c == Some(0))
+            && self.soon(|| is_whole(to));
+        if !settled {
+            (end, settled) = self.again(station, to);
+        }
+        if !settled {
+            end = if end == Way2End::Unknown { end } else { Way2End::Person };
+            self.a_person_settles(to);
+        }
+        self.active = to;
+        self.writer.next(PATIENCE);
+        let gap = self.writer.gap(begun);
+        self.writer.nothing_is_lost(self.lab, to);
+        let verdict = self.observer.verdict();
+        assert_eq!(verdict.violations, 0, "trial {n}, {trial:?}: two at once:\n{}", verdict.timeline);
+        (end, gap)
+    }
+    /// hawiz is asked to end what it began, then to hand over once more.
+    fn again(&self, station: &Station, to: &'static str) -> (Way2End, bool) {
+        let from = NODES[usize::from(to == NODES[0])];
+        let mut said = station.say(&["resume", "--yes"]);
+        if said.code == Some(6) {
+            said = station.say(&["rollback", "--yes"]);
+        }
+        self.observer.note(format!("resumed or rolled back: {:?} {}", said.code, said.last()));
+        if said.code == Some(7) {
+            return (Way2End::Unknown, false);
+        }
+        for line in [["deactivate", "--on", from, "--yes"], ["activate", "--on", to, "--yes"]] {
+            let said = station.say(&line);
+            self.observer.note(format!("{line:?}: {:?} {}", said.code, said.last()));
+            if said.code != Some(0) {
+                return (Way2End::Again, false);
+            }
+        }
+        (Way2End::Again, self.soon(|| self.observer.active() == (vec![to], vec![to])))
+    }
+    /// As a person would who gave up on what was begun: both hosts down for good, records gone, then one active.
+    fn a_person_settles(&self, to: &str) {
+        self.observer.note("a person settles it");
+        for node in NODES {
+            self.lab.on(node, "ip addr del 10.5.106.7/8 dev eth0 2>/dev/null; systemctl stop postgresql@15-main");
+            self.lab.on(node, "systemctl reset-failed; rm -rf /var/lib/hawiz/*");
+        }
+        self.stations.iter().for_each(Station::forget);
+        self.stations[0].say(&["activate", "--on", to, "--yes"]).ends(0);
+        assert!(self.soon(|| self.observer.active() == (vec![to], vec![to])), "{:?}", self.observer.active());
+    }
+    /// The observer looks forty times a second.
+    fn soon(&self, so: impl Fn() -> bool) -> bool {
+        let until = Instant::now() + Duration::from_secs(3);
+        while !so() {
+            if Instant::now() > until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        true
+    }
+}

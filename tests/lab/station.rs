@@ -1,0 +1,111 @@
+//! Two operators at machines of their own, each with an address on the wire, a site file and a state directory.
+//!
+//! Why it exists: what one operator's machine knows, the other's does not. A failover that is begun at one and ended at the
+//! other, or at both at once, must not depend on a shared disk.
+
+use crate::rig::{Lab, Said, said, script, text};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How the hosts are reached.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Way {
+    /// Through their namespaces, past the network.
+    Via,
+    /// By the hosts' own sshd, which this starts.
+    Ssh,
+}
+
+pub struct Station<'l> {
+    lab: &'l Lab,
+    name: &'static str,
+    site: &'static str,
+    playbook: PathBuf,
+}
+
+/// Both stations, for a playbook.
+pub fn stations<'l>(lab: &'l Lab, way: Way, playbook: &str) -> [Station<'l>; 2] {
+    let site = if way == Way::Ssh { "ssh.toml" } else { "hawiz.toml" };
+    if way == Way::Ssh && !lab.run.join("station1").join(site).exists() {
+        let out = Command::new(script("stations")).arg(&lab.run).output().expect("`sh` runs tests/lab/stations");
+        assert!(out.status.success(), "{}", text(&out.stderr));
+    }
+    ["station1", "station2"].map(|name| Station { lab, name, site, playbook: script(playbook) })
+}
+
+impl Station<'_> {
+    pub fn hawiz(&self, args: &[&str]) -> Command {
+        let dir = self.lab.run.join(self.name);
+        let mut hawiz = self.lab.hawiz_at(self.name, &dir.join(self.site), &self.playbook, &dir.join("state"), args);
+        hawiz.env("HAWIZ_SSH_CONFIG", dir.join("config"));
+        hawiz
+    }
+    pub fn say(&self, args: &[&str]) -> Said {
+        said(self.hawiz(args))
+    }
+    /// Starts it; what it says is thrown away, the journal has it.
+    pub fn start(&self, args: &[&str]) -> Child {
+        self.hawiz(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("hawiz starts")
+    }
+    /// The fence agent's exit code and words.
+    pub fn fence(&self, node: &str, action: &str) -> Said {
+        self.fence_as(node, action, "sesame")
+    }
+    pub fn fence_as(&self, node: &str, action: &str, password: &str) -> Said {
+        use std::io::Write;
+        let run = self.lab.run.display();
+        let options = format!("action={action}\nip={run}\nplug={node}\nusername=admin\npassword={password}\n");
+        let mut agent = Command::new("nsenter");
+        agent.arg(format!("--net=/run/netns/hzlab-{}-{}", self.lab.token(), self.name)).arg(script("fence_lab"));
+        agent.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut agent = agent.spawn().expect("`sh` runs tests/lab/fence_lab");
+        agent.stdin.take().expect("piped").write_all(options.as_bytes()).expect("it reads");
+        let out = agent.wait_with_output().expect("a child of ours");
+        Said { code: out.status.code(), out: text(&[out.stdout, out.stderr].concat()) }
+    }
+    /// As if nobody had ever worked here.
+    pub fn forget(&self) {
+        let state = self.lab.run.join(self.name).join("state");
+        for entry in std::fs::read_dir(&state).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let gone = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            gone.expect("the state directory is ours");
+        }
+    }
+}
+
+/// What a host's management controller does wrong from now on: `fails`, `hangs`, `unknown`, `lies`; `None`: nothing.
+pub fn controller(lab: &Lab, node: &str, mode: Option<&str>) {
+    let file = lab.run.join(node).join("bmc/mode");
+    match mode {
+        Some(mode) => std::fs::write(file, mode.to_owned() + "\n").expect("the run is ours"),
+        None => {
+            let _ = std::fs::remove_file(file);
+        }
+    }
+}
+
+/// What it was asked, since the last time that this was asked.
+pub fn requests(lab: &Lab, node: &str) -> Vec<String> {
+    let file = lab.run.join(node).join("bmc/log");
+    let text = std::fs::read_to_string(&file).unwrap_or_default();
+    let _ = std::fs::remove_file(file);
+    text.lines().map(String::from).collect()
+}
+
+/// Waits for the end of a child; one that takes longer is killed, and has no code.
+pub fn ended(mut child: Child, patience: Duration) -> Option<i32> {
+    let until = Instant::now() + patience;
+    loop {
+        if let Some(status) = child.try_wait().expect("a child of ours") {
+            return status.code();
+        }
+        if Instant::now() > until {
+            let _ = child.kill();
+            let _ = child.wait();
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

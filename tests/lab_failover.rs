@@ -1,0 +1,142 @@
+//! A service that moves between two booted hosts while somebody writes to it, somebody watches, and things go wrong.
+//!
+//! Why it exists: two promises can only be kept, or broken, on real hosts: no acknowledged row is ever lost, and no two nodes
+//! ever hold the address or run the database on the shared data. The [`writer`] knows the first, the [`observer`] the
+//! second; neither asks hawiz. That the observer sees what it must is proved here by breaking the promise on purpose.
+//!
+//! Runs where the lab runs (`docs/lab.md`). `HAWIZ_CAMPAIGN=1` makes the campaign long; its seed is printed, and
+//! `HAWIZ_SEED` gives it again.
+
+#[path = "lab/campaign.rs"]
+mod campaign;
+#[path = "lab/fault.rs"]
+mod fault;
+#[path = "lab/observer.rs"]
+mod observer;
+#[path = "lab/rig.rs"]
+mod rig;
+#[path = "lab/station.rs"]
+mod station;
+mod support;
+#[path = "lab/writer.rs"]
+mod writer;
+
+use fault::Fault;
+use observer::{NODES, Observer};
+use rig::{Lab, PATIENCE, VIP};
+use station::{Way, controller, requests, stations};
+use std::time::{Duration, Instant};
+use writer::Writer;
+
+/// The size of a host's own disk, in MiB.
+const DISK: Option<u32> = Some(256);
+
+#[test]
+fn a_service_that_is_handed_over_loses_no_row_and_is_never_active_twice() {
+    let test = "a_service_that_is_handed_over_loses_no_row_and_is_never_active_twice";
+    let Some(lab) = Lab::boot(test, DISK) else { return };
+    let [one, two] = stations(&lab, Way::Ssh, "service.toml");
+    one.say(&["activate", "--on", "xcatmn1", "--yes"]).ends(0);
+    let observer = Observer::new(&lab);
+    let writer = Writer::new(&lab);
+    writer.next(PATIENCE);
+    // There from one station, and back from the other, which knows nothing of the first one's runs.
+    for (station, from, to) in [(&one, "xcatmn1", "xcatmn2"), (&two, "xcatmn2", "xcatmn1")] {
+        observer.note(format!("handover from {from} to {to}"));
+        let begun = Instant::now();
+        station.say(&["deactivate", "--on", from, "--yes"]).ends(0);
+        station.say(&["activate", "--on", to, "--yes"]).ends(0);
+        let took = begun.elapsed();
+        writer.next(PATIENCE);
+        assert_eq!(observer.active(), (vec![to], vec![to]));
+        writer.nothing_is_lost(&lab, to);
+        eprintln!("{from} to {to}: two commands took {took:.2?}, {:.2?} without service", writer.gap(begun));
+    }
+    let verdict = observer.verdict();
+    verdict.is_clean();
+    eprintln!(
+        "{} rows acknowledged, none lost; watched {:.0} times a second, longest pause {:.0?}",
+        writer.acknowledged(),
+        verdict.rate,
+        verdict.pause
+    );
+    drop((writer, observer));
+
+    // Every fault once, with the host that gives up and the one that takes over in turn.
+    let report = campaign::run(&lab, &campaign::each_once(), 1);
+    eprintln!("{report}");
+}
+
+#[test]
+fn the_rig_is_to_be_believed() {
+    let Some(lab) = Lab::boot("the_rig_is_to_be_believed", DISK) else { return };
+    let [one, _] = stations(&lab, Way::Via, "service.toml");
+    let on = |node: &str| lab.inside(node, "true").status.success();
+
+    // The controller really switches the power, and does wrong only as it is told to.
+    one.fence("xcatmn2", "status").ends(0).says("Status: ON");
+    one.fence("xcatmn2", "metadata").ends(0).says("<resource-agent name=\"fence_lab\"");
+    one.fence_as("xcatmn2", "off", "guess").ends(1).says("Unable to connect/login");
+    assert!(on("xcatmn2"));
+    one.fence("xcatmn2", "off").ends(0).says("Success: Powered OFF");
+    assert!(!on("xcatmn2"));
+    one.fence("xcatmn2", "status").ends(2).says("Status: OFF");
+    one.fence("xcatmn2", "on").ends(0);
+    assert!(on("xcatmn2") && on("xcatmn1"));
+    assert_eq!(requests(&lab, "xcatmn2"), ["status true", "off true", "off true", "status true", "on true"]);
+    controller(&lab, "xcatmn2", Some("fails"));
+    one.fence("xcatmn2", "off").ends(1).says("Failed: the controller refuses");
+    controller(&lab, "xcatmn2", Some("lies"));
+    one.fence("xcatmn2", "off").ends(0);
+    one.fence("xcatmn2", "status").ends(2).says("Status: OFF");
+    assert!(on("xcatmn2"), "it lies");
+    controller(&lab, "xcatmn2", Some("unknown"));
+    one.fence("xcatmn2", "status").ends(1).says("Unable to obtain correct plug status");
+    controller(&lab, "xcatmn2", None);
+    one.fence("xcatmn2", "status").ends(0);
+
+    // Two holders of the address, and two databases on the shared data, are seen.
+    let observer = Observer::new(&lab);
+    let violations = |wanted: usize| {
+        let until = Instant::now() + Duration::from_secs(10);
+        while observer.verdict().violations < wanted && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(observer.verdict().violations, wanted, "{}", observer.verdict().timeline);
+    };
+    for node in NODES {
+        lab.on(node, &format!("ip addr add {VIP}/8 dev eth0"));
+    }
+    violations(1);
+    lab.on("xcatmn1", &format!("ip addr del {VIP}/8 dev eth0"));
+    // For a moment only, far shorter than the time between two looks.
+    lab.on("xcatmn1", &format!("printf '%s\\n' 'addr add {VIP}/8 dev eth0' 'addr del {VIP}/8 dev eth0' | ip -batch -"));
+    violations(2);
+    // A dead host holds nothing.
+    Fault::PowerCut.strike(&lab, "xcatmn2");
+    lab.on("xcatmn1", &format!("ip addr add {VIP}/8 dev eth0"));
+    Fault::PowerCut.mend(&lab, "xcatmn2");
+    violations(2);
+    // PostgreSQL's own lock does not reach over to another host: it starts, and the data is ruined. That is the danger.
+    lab.on("xcatmn1", "systemctl start postgresql@15-main");
+    lab.on("xcatmn2", "systemctl start postgresql@15-main");
+    violations(3);
+    let seen = observer.verdict().timeline;
+    for what in
+        ["log: xcatmn1 starts the database", "log: xcatmn2 starts the database", "event: xcatmn1 gets 10.5.106.7"]
+    {
+        assert!(seen.contains(what), "{what}:\n{seen}");
+    }
+}
+
+#[test]
+fn a_campaign_of_faults_by_lot_breaks_no_promise() {
+    if !support::campaign() {
+        return;
+    }
+    let Some(lab) = Lab::boot("a_campaign_of_faults_by_lot_breaks_no_promise", DISK) else { return };
+    let mut dice = support::Dice::new("faults");
+    let runs = std::env::var("HAWIZ_RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
+    let report = campaign::run(&lab, &campaign::drawn(runs, &mut dice), 0);
+    eprintln!("{report}");
+}
