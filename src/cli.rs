@@ -107,6 +107,9 @@ pub enum Command {
     Resume {
         /// The run [default: the newest that can be resumed]
         run: Option<String>,
+        /// Go on here with a run of another station, from the copy of its record on this node
+        #[arg(long, value_name = "NODE")]
+        from: Option<String>,
         #[command(flatten)]
         answer: Answer,
         /// A value; it must be the run's own
@@ -146,6 +149,12 @@ pub enum Command {
         /// Why; it is recorded on the node
         #[arg(long)]
         reason: String,
+        /// If a step of that run still runs there, wait for its end
+        #[arg(long, conflicts_with = "stop")]
+        wait: bool,
+        /// If a step of that run still runs there, end it
+        #[arg(long)]
+        stop: bool,
     },
     /// List the runs kept here
     Runs,

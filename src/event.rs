@@ -85,7 +85,7 @@ pub enum Verdict {
     Degraded,
     Declined,
     NotReady,
-    /// Another run holds, or took, a node's lock; nothing changed by this one.
+    /// Another run or station holds, or took, a node's lock; nothing changed by this one.
     Locked,
     Stopped,
     Failed,
@@ -134,11 +134,14 @@ pub enum Event {
         /// The run's random marker (see `reach::Claim`).
         marker: String,
     },
-    /// A run is gone on with (`resume`), undone (`rollback`).
+    /// A run is gone on with (`resume`), undone (`rollback`). `taken`: by another station than before, from a copy of its
+    /// journal; the name it goes by from here on.
     RunResumed {
         run: String,
         purpose: String,
         hawiz: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        taken: Option<String>,
     },
     /// A node introduced itself, or could not be reached.
     NodeSeen {

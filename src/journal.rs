@@ -14,14 +14,18 @@
 //!     lock            flock: one hawiz at a time works on a run; holds the line that says who
 //! ```
 //!
+//! A copy of it lies on the nodes that the run works on; another station can go on from there ([`copy`]).
+//!
 //! Acts that make something durable pass through [`disk`], which also holds the hook by which tests kill the process at
 //! each of them (`HAWIZ_TEST_KILL_AT`, `HAWIZ_TEST_KILL_LOG`). Where runs lie is told by [`place`], reading is in [`read`].
 
+mod copy;
 mod disk;
 mod place;
 mod read;
 mod runs;
 
+pub use copy::{Copy, Trail, stations};
 pub use place::{new_run_id, state_dir};
 pub use read::Follow;
 pub use runs::{Summary, later_run_touching, latest_open, runs};
@@ -215,6 +219,10 @@ impl Journal {
         }
     }
 
+    /// What copies of this run's record are made from.
+    pub fn trail(&self) -> Trail {
+        Trail::of(&self.dir)
+    }
     pub fn run_id(&self) -> &str {
         &self.run
     }

@@ -92,11 +92,14 @@ pub struct Ask {
     pub deadline: Duration,
 }
 
+/// How a refusal begins because of which the whole run ends: its lock is another's now.
+pub const TAKEN_OVER: &str = "the lock was taken over";
+
 /// What became of a start.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Started {
     Running,
-    /// Nothing was started, for this reason (disk full, lock lost, …).
+    /// Nothing was started, for this reason (disk full, lock lost, …); [`TAKEN_OVER`] and by whom.
     Refused(String),
     /// The link was lost while starting: ask [`Reach::truth`].
     Lost(String),
@@ -132,8 +135,10 @@ pub enum Truth {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Locked {
     Ours,
-    /// Who holds it, in words.
+    /// Another run: who holds it, in words.
     Held(String),
+    /// This run, at another station, which has gone on with it: who, in words.
+    Taken(String),
     /// No lock can be kept there: why (same as [`Greeting::unrecorded`]).
     Impossible(String),
 }
@@ -154,13 +159,19 @@ pub trait Reach {
     fn greet(&mut self, node: &str) -> Result<Greeting, Unreachable>;
     /// Runs a look. Creates nothing there. `Err`: no session could be had at all.
     fn look(&mut self, node: &str, sent: &Sent, deadline: Duration) -> Result<Reply, Unreachable>;
-    /// Makes the node's identity and takes its lock for this run; a lock of the same run is taken over. The first lock of a
-    /// run leaves its marker there. `holder`: login, host and pid in words; run and time are added.
+    /// Makes the node's identity and takes its lock for this run; a lock of the same run is taken over, where no other
+    /// station has gone on with it. Never waits. The first lock of a run leaves its marker there. `holder`: login, host and
+    /// pid in words; run and time are added.
     fn lock(&mut self, node: &str, run: &str, marker: &str, holder: &str) -> Result<Locked, Unreachable>;
+    /// By whom this run's lock of the node was taken, in words, as far as what was asked there last has told. Asks nobody.
+    fn taken(&mut self, _node: &str) -> Option<String> {
+        None
+    }
     /// Gives the lock back and marks the run's record as finished (it is pruned after 30 days; taking the lock again
     /// unmarks it).
     fn unlock(&mut self, node: &str, run: &str) -> Result<(), Unreachable>;
-    /// Takes the lock away from whoever holds it, so that late claims of that holder fail; says who it was.
+    /// Takes the lock away from whoever holds it, so that late claims of that holder fail and what it had claimed and not
+    /// begun never begins; says who it was. `reason`, with who has it, is what that holder is told.
     fn break_lock(&mut self, node: &str, reason: &str) -> Result<Option<String>, Unreachable>;
     /// Writes a system's register on a node, whole or not at all; an older one never replaces a newer. Needs the lock. `Err`: why
     /// it does not stand there.

@@ -9,7 +9,7 @@
 //! 2. The state directory is the node's; *never* needs the run's marker and the boot id (`hz_judge`, `hz_tell`).
 //! 3. A leader is boot id + pid namespace + pid + start time (`hz_alive`).
 //! 4. Refusals carry their reason; room is taken before the start; a result is made once; output is capped (`hz_claim`).
-//! 5. Claims are made inside the lock's generation; taking over renames it (`hz_take`).
+//! 5. Claims are made inside the lock's generation; taking over renames it (`hz_take`, [`lock`], [`station`]).
 //! 6. The step's world is the login's (`leader.sh`, [`crate::transport`]).
 //! 7. POSIX tools and `setsid` only.
 //! 8. Deadlines: a look's process group is killed through a second stream; the session goes on.
@@ -19,12 +19,16 @@
 //! asked of several of them is asked side by side ([`abreast`]), and answered in the order it was asked in.
 
 mod abreast;
+mod copy;
 mod door;
 mod live;
+mod lock;
 mod root;
 mod seat;
+mod station;
 mod wire;
 
+use crate::journal::Trail;
 use crate::plan::Node;
 use crate::reach::{Ask, Claim, Greeting, Locked, Progress, Reach, Reply, Sent, Started, Truth, Unreachable};
 use crate::register::Register;
@@ -33,6 +37,7 @@ use crate::transport::{Need, Said, Ways, ssh};
 use door::Door;
 pub use door::STATE;
 use seat::Seat;
+pub use station::{Copied, Left, Standing, name};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -98,6 +103,34 @@ impl<P: FnMut(&Need) -> Said> Fleet<P> {
         let said = self.each(asks.iter().map(|a| (a.node.as_str(), a)), timed);
         let nobody = |a: &Ask| Timed { at: SystemTime::now(), took: Duration::ZERO, reply: Err(stranger(&a.node)) };
         said.into_iter().zip(asks).map(|(said, a)| said.unwrap_or_else(|| nobody(a))).collect()
+    }
+    /// The run these nodes work for: what a copy of its journal is made from, and the stations it has come by, this one's
+    /// last. What is done on this machine itself needs no copy here.
+    pub fn carry(&mut self, trail: Trail, stations: &[String]) {
+        let trail = Arc::new(trail);
+        for seat in &mut self.seats {
+            seat.stations = stations.join(" ");
+            seat.copy.trail = (seat.door.node.name != "here").then(|| Arc::clone(&trail));
+        }
+    }
+    /// Who holds the node, and what that run (or this one) left there. Makes nothing final.
+    pub fn standing(&mut self, node: &str, run: Option<&str>) -> Result<Standing, Unreachable> {
+        self.greet(node)?;
+        self.seat(node)?.standing(run)
+    }
+    /// Ends what runs of a claim.
+    pub fn end(&mut self, node: &str, run: &str, name: &str, grace: Duration) -> Result<Truth, Unreachable> {
+        self.seat(node)?.end(run, name, grace)
+    }
+    /// The runs of which a node has a copy.
+    pub fn copies(&mut self, node: &str) -> Result<Vec<String>, Unreachable> {
+        self.greet(node)?;
+        self.seat(node)?.copies()
+    }
+    /// What nodes keep of a run, asked side by side.
+    pub fn copied(&mut self, nodes: &[String], run: &str) -> Vec<Result<Option<Copied>, Unreachable>> {
+        let said = self.each(nodes.iter().map(|n| (n.as_str(), ())), |seat, ()| seat.copied(run));
+        said.into_iter().zip(nodes).map(|(said, n)| said.unwrap_or_else(|| Err(stranger(n)))).collect()
     }
     /// What is known of a node's SSH connection, however far it came.
     pub fn facts(&self, node: &str) -> Option<ssh::Facts> {
@@ -239,6 +272,10 @@ impl<P: FnMut(&Need) -> Said> Reach for Fleet<P> {
         } else {
             format!("{address} says `{text}` on port 22")
         })
+    }
+
+    fn taken(&mut self, node: &str) -> Option<String> {
+        self.seats.iter().find(|s| s.door.node.name == node)?.taken.clone()
     }
 
     fn syslog(&mut self, node: &str, line: &str) {

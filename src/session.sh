@@ -13,6 +13,35 @@ if sleep 0.001 2>/dev/null; then hz_nap=0.1; fi
 # --- the lock --------------------------------------------------------------------------------------------------------
 # STATE/lock is made by mkdir and holds one directory, the generation, named by its taker; claims are made inside it, and
 # who renames it has the lock. What it said and claimed is kept in STATE/run.RUN when it is given back.
+#
+# A run may come to another station, which has a name of its own; STATE/run.RUN/station says which has worked on it last. A
+# run that comes with a journal in which that station does not stand knows less than the node: it is not let in.
+hz_gen='' hz_gone=''
+# When the holder was heard of last, for whoever meets the lock; nothing is ever decided by it. Costs no program. Where there is
+# no such generation any more, the end of a look says so.
+hz_beat() {
+  [ -n "$hz_gen" ] || return 0
+  { read -r hz_x hz_y </proc/uptime && hz_line "$hz_boot ${hz_x%.*}" >"$hz_gen/heard"; } 2>/dev/null
+  if [ ! -d "$hz_gen" ]; then hz_taken "${hz_gen##*/}" && hz_gone=" $hz_v"; fi
+}
+hz_silence() { # adds to hz_w for how long the holder of hz_g has been silent
+  hz_x='' hz_y='' hz_z=''
+  { read -r hz_x hz_y <"$hz_g/heard" && read -r hz_z hz_e </proc/uptime; } 2>/dev/null
+  [ -n "$hz_y" ] && [ -n "$hz_z" ] || return 0
+  hz_y=$((${hz_z%.*} - hz_y))
+  if [ "$hz_x" != "$hz_boot" ]; then
+    hz_y="before the node was rebooted"
+  elif [ "$hz_y" -lt 60 ]; then
+    hz_y="$hz_y s ago"
+  elif [ "$hz_y" -lt 5400 ]; then
+    hz_y="$((hz_y / 60)) min ago"
+  elif [ "$hz_y" -lt 172800 ]; then
+    hz_y="$((hz_y / 3600)) h ago"
+  else
+    hz_y="$((hz_y / 86400)) days ago"
+  fi
+  hz_w="$hz_w, last heard of $hz_y"
+}
 hz_generation() { # hz_g: the generation that is there now, its run and words in hz_r and hz_w
   hz_g='' hz_r='' hz_w=''
   for hz_x in "$hz_state"/lock/*; do
@@ -21,11 +50,19 @@ hz_generation() { # hz_g: the generation that is there now, its run and words in
   [ -n "$hz_g" ] || return 1
   { read -r hz_r && read -r hz_w; } 2>/dev/null <"$hz_g/info"
   hz_w=${hz_w:-somebody whose name cannot be read}
+  hz_silence
+}
+hz_station() { # run: hz_s the station that has worked on it last, hz_v who that was and why it had the lock broken before
+  hz_s='' hz_v=''
+  { read -r hz_s && IFS= read -r hz_v; } 2>/dev/null <"$hz_state/run.$1/station"
+  hz_x=
+  { IFS= read -r hz_x <"$hz_state/run.$1/broken"; } 2>/dev/null
+  hz_v=$hz_v${hz_x:+; $hz_x}
 }
 hz_sync() {
   sync "$@" 2>/dev/null || sync
 }
-hz_take() { # run marker generation id words
+hz_take() { # run marker generation id words stations, its own last
   umask 022
   mkdir -p "$hz_state" || return
   if [ ! -s "$hz_state/id" ]; then
@@ -51,9 +88,14 @@ $5" >"$hz_own/$3/info" && hz_line "$hz_lib$hz_leader" >"$hz_own/$3/leader" || re
       continue
     fi
     if hz_generation; then
+      hz_station "$1"
       if [ "$hz_r" != "$1" ]; then
         rm -rf "${hz_own:?}/$3"
-        echo "held $hz_w"
+        hz_line "held $hz_w"
+        return
+      elif [ -n "$hz_s" ] && [ "$hz_s" != "${6##* }" ]; then
+        rm -rf "${hz_own:?}/$3"
+        hz_line "taken it is held by $hz_w"
         return
       fi
       hz_old=${hz_g##*/}
@@ -75,26 +117,41 @@ $5" >"$hz_own/$3/info" && hz_line "$hz_lib$hz_leader" >"$hz_own/$3/leader" || re
     if [ -d "$hz_x" ] && [ "$hz_x" != "$hz_state/lock/$3" ]; then
       mv "$hz_state/lock/$3" "$hz_own/gen.$3"
       hz_generation
-      echo "held $hz_w"
+      hz_line "held $hz_w"
       return
     fi
   done
+  hz_station "$1"
+  case " $6 " in
+  *" ${hz_s:-${6##* }} "*) ;;
+  *)
+    mv "$hz_state/lock/$3" "$hz_own/gen.$3" && rmdir "$hz_state/lock" && hz_line "taken it went on with $hz_v"
+    return
+    ;;
+  esac
+  hz_line "${6##* }
+$5" >"$hz_own/station" || return
   if [ ! -s "$hz_own/marker" ]; then hz_line "$2" >"$hz_own/marker" || return; fi
   rm -f "$hz_own/finished"
-  hz_sync "$hz_own/marker" "$hz_own" "$hz_state" "$hz_state/lock"
+  hz_sync "$hz_own/marker" "$hz_own/station" "$hz_own" "$hz_state" "$hz_state/lock"
   for hz_x in "$hz_state"/run.*; do
     if [ -e "$hz_x/finished" ] && [ -n "$(find "$hz_x/finished" -prune -mtime +30 2>/dev/null)" ]; then
       rm -rf "$hz_x" 2>/dev/null
     fi
   done
-  echo ours
+  hz_line ours
+  if [ -s "$hz_own/plan" ]; then hz_line plan; fi
 }
-hz_lock() { # seq run marker generation id words
+hz_lock() { # seq run marker generation id words stations
   hz_begin "$1"
   if [ -n "$hz_why" ]; then
     if hz_generation && [ "$hz_r" != "$2" ]; then hz_line "held $hz_w"; else hz_line "impossible $hz_why"; fi
-  elif hz_x=$(hz_take "$2" "$3" "$4" "$5" "$(hz_put "$6")" 2>&1); then
+  elif hz_x=$(hz_take "$2" "$3" "$4" "$5" "$(hz_put "$6")" "$7" 2>&1); then
     hz_line "$hz_x"
+    hz_gen=$hz_state/lock/$4
+    [ -d "$hz_gen" ] || hz_gen=
+    hz_gone=
+    hz_beat
   else
     hz_line "impossible $hz_x"
   fi
@@ -111,9 +168,10 @@ hz_who() { # seq
   if hz_generation; then hz_line "held $hz_w"; fi
   hz_end "$1" 0
 }
-hz_unlock() { # seq run
+hz_unlock() { # seq run generation
   hz_begin "$1"
-  if hz_generation && [ "$hz_r" = "$2" ]; then
+  hz_gen='' hz_gone=''
+  if hz_generation && [ "${hz_g##*/}" = "$3" ]; then
     if hz_x=$(hz_release "$hz_state/run.$2" 2>&1); then
       (umask 077 && : >"$hz_state/run.$2/finished")
     else
@@ -122,20 +180,33 @@ hz_unlock() { # seq run
   fi
   hz_end "$1" 0
 }
-hz_break() { # seq reason
-  hz_begin "$1"
-  if hz_generation; then
-    hz_y=$hz_state/run.${hz_r:-nameless}
-    hz_v=$hz_w
-    if hz_x=$(umask 077 && mkdir -p "$hz_y" && hz_put "$2\n" >"$hz_y/broken" && hz_release "$hz_y" 2>&1); then
-      hz_line "was $hz_v"
-    else
-      hz_line "failed $hz_x"
-    fi
-  elif [ -d "$hz_state/lock" ]; then
-    rmdir "$hz_state/lock"
+hz_taken() { # generation: hz_v, who took its lock away
+  hz_v=
+  for hz_x in "$hz_state"/run.*/gen."$1"/broken; do
+    { IFS= read -r hz_v <"$hz_x"; } 2>/dev/null
+  done
+  hz_v="the lock was taken over${hz_v:+; $hz_v}"
+  if hz_generation; then hz_v="$hz_v; it is held by $hz_w"; fi
+}
+
+# --- the copy --------------------------------------------------------------------------------------------------------
+# A copy of the run's journal lies in the generation, so that whoever lost the lock cannot write into what came after. It has
+# no answer and stops nothing: where a piece of it is missing, its lines are numbered, and hz_torn has the next step say so.
+hz_torn=
+hz_copy() { # run generation lines
+  hz_x=$hz_state/lock/$2
+  # The last words of a run come after it gave the lock back, and only then.
+  if [ ! -d "$hz_x" ]; then
+    [ -e "$hz_state/run.$1/finished" ] || return 0
+    hz_x=$hz_state/run.$1/gen.$2
   fi
-  hz_end "$1" 0
+  umask 077
+  { hz_put "\n$3" >>"$hz_x/journal"; } 2>/dev/null || hz_torn=1
+  umask "$hz_umask"
+}
+hz_plan() { # run text
+  hz_x=$hz_state/run.$1/plan
+  (umask 077 && hz_put "$2" >"$hz_x.$$" && mv "$hz_x.$$" "$hz_x" || rm -f "$hz_x.$$") 2>/dev/null
 }
 
 # Which node a system is active on, and what is owed: STATE/system.NAME. It begins with its epoch, and no older one comes
@@ -180,7 +251,7 @@ hz_claim() { # text
   umask "$hz_umask"
   return "$hz_c"
 }
-hz_unclaimed() { # seq: why not
+hz_unclaimed() { # seq generation: why not
   if [ -n "$hz_made" ]; then
     rm -f "$hz_d" "$hz_d.rc" "$hz_d.who" "$hz_d.out" "$hz_d.err"
     hz_x=$(df -P -k "$hz_state" 2>/dev/null | while read -r hz_a hz_a hz_a hz_y hz_a; do hz_line "$hz_y"; done)
@@ -192,7 +263,8 @@ hz_unclaimed() { # seq: why not
     hz_x="its record could not be made (${hz_x##*: })"
   fi
   if [ ! -d "${hz_d%/*}" ]; then
-    hz_line "@$hz_n.$1!the lock was taken over"
+    hz_taken "$2"
+    hz_line "@$hz_n.$1!$hz_v"
   elif [ -z "$hz_made" ] && [ -e "$hz_d" ]; then
     hz_line "@$hz_n.$1="
   else
@@ -202,15 +274,22 @@ hz_unclaimed() { # seq: why not
 hz_lead() { # cap, - when there is nothing to read: becomes the leader
   exec setsid sh "${hz_d%/*}/leader" "$hz_d" "$hz_boot" "$hz_ns" "$hz_umask" "$1" "$hz_nap" "$2" 2>/dev/null
 }
-hz_start() { # seq generation hash text stdin secret cap
-  hz_d=$hz_state/lock/$2/$3
+hz_start() { # seq run generation hash text stdin secret cap
+  hz_gen=$hz_state/lock/$3
+  hz_d=$hz_gen/$4
   hz_begin "$1"
-  if ! { hz_claim "$4"; } 2>/dev/null; then
-    hz_unclaimed "$1"
-  elif [ "$5" = - ]; then
-    hz_lead "$7" - </dev/null | (hz_follow "$1" "$6")
+  hz_beat
+  if [ -n "$hz_torn" ]; then hz_torn='' && hz_line "@$hz_n.$1~"; fi
+  # A journal that came from a copy may not know of an attempt that the node knows.
+  for hz_x in "$hz_state/run.$2"/gen.*/"$4"; do
+    if [ -f "$hz_x" ]; then hz_line "@$hz_n.$1="; return; fi
+  done
+  if ! { hz_claim "$5"; } 2>/dev/null; then
+    hz_unclaimed "$1" "$3"
+  elif [ "$6" = - ]; then
+    hz_lead "$8" - </dev/null | (hz_follow "$1" "$7")
   else
-    hz_line "$5" | hz_lead "$7" '' | (hz_follow "$1" "$6")
+    hz_line "$6" | hz_lead "$8" '' | (hz_follow "$1" "$7")
   fi
 }
 # Tells the output of the step as it comes, until the end of the events; then its code.

@@ -292,7 +292,11 @@ fn a_lock_whose_run_is_gone_is_broken_with_a_reason_and_the_old_run_is_not_resum
     world.hawiz(&GO).is(5);
     world.hawiz(&["unlock", "a"]).is(2);
     world.hawiz(&["unlock", "a", "--reason", " "]).is(2);
-    let ended = world.hawiz(&["unlock", "a", "--reason", "its host burnt down"]).is(0);
+    // Its step runs still: what is to become of it must be said.
+    let ended = world.hawiz(&["unlock", "a", "--reason", "its host burnt down"]).is(4);
+    assert!(ended.err.contains("still runs on a; nothing was changed") && world.locked("a"), "{}", ended.err);
+    world.hawiz(&["unlock", "a", "--reason", "x", "--wait", "--stop"]).is(2);
+    let ended = world.hawiz(&["unlock", "a", "--reason", "its host burnt down", "--stop"]).is(0);
     assert!(ended.out.starts_with("a is unlocked; it was held by ") && ended.out.contains(&first), "{}", ended.out);
     assert_eq!(world.hawiz(&["unlock", "a", "--reason", "again"]).is(0).out, "a is not locked\n");
     world.put("w/go", "");

@@ -62,13 +62,13 @@ fn golden_journals_are_read_for_ever() {
             lines(&recorded(vec![
                 started(),
                 finished(Verdict::Stopped, 6),
-                Event::RunResumed { run: RUN.into(), purpose: "resume".into(), hawiz: "0.1.0".into() },
+                Event::RunResumed { run: RUN.into(), purpose: "resume".into(), hawiz: "0.1.0".into(), taken: None },
                 finished(Verdict::Completed, 0),
             ])),
             vec![
                 started(),
                 finished(Verdict::Stopped, 6),
-                Event::RunResumed { run: RUN.into(), purpose: "resume".into(), hawiz: "0.1.0".into() },
+                Event::RunResumed { run: RUN.into(), purpose: "resume".into(), hawiz: "0.1.0".into(), taken: None },
                 finished(Verdict::Completed, 0),
             ],
         ),
@@ -320,7 +320,7 @@ fn runs_are_listed_newest_first_with_how_they_ended() {
     let at = |hour: u32, events: Vec<Event>| -> String {
         lines(&recorded(events)).replace("2026-11-22T13", &format!("2026-11-22T{hour:02}"))
     };
-    let resumed = Event::RunResumed { run: RUN.into(), purpose: "resume".into(), hawiz: "0.1.0".into() };
+    let resumed = Event::RunResumed { run: RUN.into(), purpose: "resume".into(), hawiz: "0.1.0".into(), taken: None };
     let plan = plan();
     lay(&state, "e-running", &plan, &at(10, vec![started(), intent("b", 1), intent("a", 1), intent("b", 2)]));
     lay(&state, "d-done", &plan, &at(11, vec![started(), finished(Verdict::Completed, 0)]));

@@ -12,7 +12,9 @@ mod roster;
 mod run;
 mod runs;
 mod settle;
+mod station;
 mod status;
+mod unlock;
 
 use crate::cli::{Cli, Command, Common, SchemaOf};
 use crate::problem::{Exit, Fatal};
@@ -66,12 +68,14 @@ fn dispatch(cli: Cli) -> Done {
         Command::Plan { procedure, set, format } => look::plan(common, &procedure, &set, format),
         Command::Check { procedure, set } => look::check(common, procedure.as_deref().unwrap_or("activate"), &set),
         Command::Nodes => roster::nodes(common),
-        Command::Resume { run, answer, sets, answers } => runs::resume(common, run, &answer, answers.as_deref(), &sets),
+        Command::Resume { run, from, answer, sets, answers } => {
+            runs::resume(common, run, from.as_deref(), &answer, answers.as_deref(), &sets)
+        }
         Command::Rollback { run, answer, answers } => runs::rollback(common, run, &answer, answers.as_deref()),
         Command::Settle { node, answer, answers, reason } => {
             settle::settle(common, node, &answer, answers.as_deref(), reason.as_deref())
         }
-        Command::Unlock { node, reason } => runs::unlock(common, &node, &reason),
+        Command::Unlock { node, reason, wait, stop } => unlock::unlock(common, &node, &reason, wait, stop),
         Command::Runs => runs::list(common),
         Command::Show { run, follow } => runs::show(common, run, follow),
         Command::Validate { file } => files::validate(common, file.as_deref()),

@@ -61,9 +61,11 @@ pub(super) fn procedure(common: &Common, name: &str, go: &Go) -> Done {
     }
     let mut journal = Journal::create(&state, &kept, &run, &desk.who)?;
     journal.reserve(reserve(plan))?;
-    let mut at = desk.sit(journal, read.answers.clone());
+    let uncopied = journal.trail().too_large();
+    let mut at = desk.sit(journal, read.answers.clone(), &[]);
     let started = started(plan, &run, go.comment.clone());
     at.begin(started)?;
+    uncopied.map_or(Ok(()), |why| at.note(why))?;
     Ok(at.work(Way::Run).exit)
 }
 
@@ -148,7 +150,7 @@ fn reserve(plan: &Plan) -> u64 {
     (64 * 1024 + plan.steps().count() as u64 * 8 * 1024).min(64 * 1024 * 1024)
 }
 
-fn marker() -> String {
+pub(super) fn marker() -> String {
     let mut bytes = [0u8; 8];
     let filled = std::fs::File::open("/dev/urandom").and_then(|mut f| std::io::Read::read_exact(&mut f, &mut bytes));
     if filled.is_err() {
@@ -162,6 +164,8 @@ fn marker() -> String {
 pub(super) enum Way {
     Run,
     RollBack,
+    /// It was another station's, and is this one's from its last record on; what there is to say about that.
+    From(Vec<String>),
 }
 
 /// What can still refuse before anything is written down: the screen, the person, the secrets.
@@ -273,8 +277,9 @@ impl Front {
         Ok(Front { plan, screen, person, signals, fleet, answer, secrets, overrides, flags, who })
     }
 
-    /// Sits down to a run whose journal is open.
-    pub(super) fn sit(self, journal: Journal, answers: Answers) -> Sitting {
+    /// Sits down to a run whose journal is open. `stations`: what the run has come by, if it was here or elsewhere before.
+    pub(super) fn sit(mut self, journal: Journal, answers: Answers, stations: &[String]) -> Sitting {
+        self.fleet.carry(journal.trail(), stations);
         let masker = (!self.secrets.is_empty()).then(|| Masker::new(self.secrets.values().map(|v| v.0.clone())));
         let (holder, attest, overrides) = (self.who.clone(), self.answer.attest.clone(), self.overrides.clone());
         let settings = Settings { holder, attest, overrides, probe: PROBE, flags: self.flags.clone() };
@@ -336,7 +341,7 @@ impl Sitting {
             self.settings,
         );
         let ending = match way {
-            Way::Run => engine.run(),
+            Way::Run | Way::From(_) => engine.run(),
             Way::RollBack => engine.roll_back(),
         };
         let screen = Rc::clone(&self.desk.screen);

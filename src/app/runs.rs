@@ -1,8 +1,8 @@
-//! Runs that were: list, show, resume, roll back; and a lock whose run is gone.
+//! Runs that were: list, show, resume, roll back.
 
 use super::run::{Front, Way, interactive, signals};
-use super::{Done, colour, entrance, files, nodes, say, verbosity};
-use crate::cli::{Answer, Common, Output, Set};
+use super::{Done, colour, files, say, station, verbosity};
+use crate::cli::{Answer, Common, Output};
 use crate::event::{Event, Outcome};
 use crate::history::History;
 use crate::journal::{self, Journal};
@@ -95,11 +95,16 @@ pub(super) fn show(common: &Common, run: Option<String>, follow: bool) -> Done {
 pub(super) fn resume(
     common: &Common,
     run: Option<String>,
+    from: Option<&str>,
     answer: &Answer,
     answers: Option<&Path>,
     sets: &[OsString],
 ) -> Done {
     let state = state(common)?;
+    if let Some(node) = from {
+        let (run, said) = station::take_over(common, &state, node, run)?;
+        return again(common, &state, &run, answer, files::answers(answers)?, sets, Way::From(said));
+    }
     let run = match run {
         Some(run) => run,
         None => journal::latest_open(&state)
@@ -199,20 +204,22 @@ fn again(
     let folder = site.and_then(|p| p.parent().map(Path::to_path_buf)).unwrap_or_default();
     let changed = today(&plan);
     let front = Front::open(common, &plan, interactive, answer, (&folder, state))?;
-    let mut at = front.sit(journal, answers);
+    let mut at = front.sit(journal, answers, &journal::stations(&records));
     let fresh = records.is_empty();
     at.resume(history, &records);
     if fresh {
         // The process ended between laying the run out and its first record.
         at.begin(super::run::started(&plan, run, None))?;
-    } else if !matches!(way, Way::RollBack) {
+    } else if matches!(way, Way::Run) {
         at.begin(Event::RunResumed {
             run: run.into(),
             purpose: "resume".into(),
             hawiz: env!("CARGO_PKG_VERSION").into(),
+            taken: None,
         })?;
     }
-    for text in note.into_iter().chain(changed) {
+    let said = if let Way::From(said) = &way { said.clone() } else { Vec::new() };
+    for text in said.into_iter().chain(note).chain(changed) {
         at.note(text)?;
     }
     Ok(at.work(way).exit)
@@ -231,37 +238,4 @@ fn today(plan: &crate::plan::Plan) -> Vec<String> {
         out.push(format!("this run was planned by hawiz {}, this is {}", plan.hawiz, env!("CARGO_PKG_VERSION")));
     }
     out
-}
-
-/// `hawiz unlock NODE --reason T`
-pub(super) fn unlock(common: &Common, node: &str, reason: &str) -> Done {
-    use crate::reach::Reach;
-    if reason.trim().is_empty() {
-        return Err(Fatal::new(Exit::Usage, "`--reason` is empty"));
-    }
-    // Only the nodes are wanted; any procedure that can be planned has them.
-    let set = Set { on: Some(node.to_string()), ..Set::default() };
-    let any = ["status", "deactivate", "setup"].iter().find_map(|p| files::read(common, p, &set).ok());
-    let read = any.map_or_else(|| files::read(common, "activate", &set), Ok)?;
-    if read.plan.node(node).is_none() {
-        let known: Vec<&str> = read.plan.nodes.iter().map(|n| n.name.as_str()).collect();
-        return Err(Fatal::new(Exit::Usage, format!("the site has no node `{node}`"))
-            .hint(format!("it has: {}", known.join(", "))));
-    }
-    let mut fleet = nodes::fleet(&read.plan, &read.folder, &state(common)?, entrance::nobody());
-    let who = Who::here().to_string();
-    match fleet.break_lock(node, &format!("{reason} ({who})")) {
-        Err(u) => Err(Fatal::new(Exit::NotReady, format!("cannot reach {node}: {}", u.why))),
-        Ok(None) => {
-            say(&format!("{node} is not locked\n"));
-            Ok(Exit::Ok)
-        }
-        Ok(Some(holder)) => {
-            fleet.syslog(node, &format!("unlocked by {who}: {reason}; it was held by {holder}"));
-            say(&format!(
-                "{node} is unlocked; it was held by {holder}\nwhat that run was doing there is not known: look before you go on\n"
-            ));
-            Ok(Exit::Ok)
-        }
-    }
 }

@@ -129,7 +129,7 @@ fn strike_off(common: &Common, steps: Vec<Debt>, reason: Option<&str>) -> Done {
     for node in &nodes {
         match fleet.lock(node, &run, &run, &who) {
             Ok(Locked::Ours) => locked.push(node.clone()),
-            Ok(Locked::Held(holder)) => {
+            Ok(Locked::Held(holder) | Locked::Taken(holder)) => {
                 refused = Some(Fatal::new(Exit::Locked, format!("{node} is held by another run: {holder}")));
                 break;
             }

@@ -12,7 +12,7 @@ use crate::catalog::NO_RETRY;
 use crate::event::{Event, Outcome, Purpose};
 use crate::plan::{Answer, Change, Step, What};
 use crate::prompt::{Answer as Said, Choice, Question};
-use crate::reach::Truth;
+use crate::reach::{TAKEN_OVER, Truth};
 use crate::shell::Value;
 use std::time::Duration;
 
@@ -158,6 +158,7 @@ impl Engine<'_> {
         let mut before = None;
         if let Some(done) = &change.done {
             let seen = self.look_until(step, node, done, Purpose::Before, Duration::ZERO)?;
+            self.still_ours(node)?;
             match seen.answer {
                 Answer::Yes if tried(self) => {
                     return self.verified(step, change, node, step.within, None, String::new()).map(Tried::End);
@@ -231,9 +232,10 @@ impl Engine<'_> {
             Ran::Never(why) | Ran::Cut(why) => {
                 self.history.never_began(&step.instance);
                 let why = format!("it was not started: {why}");
-                if why.contains("the lock was taken over") {
+                if why.contains(TAKEN_OVER) {
                     let end = End { outcome: Outcome::Failed(why.clone()), code: None, tail: tail.clone() };
-                    return Err((Some(end), Halt::Locked(format!("{} ({node}): {why}", self.title(step)))));
+                    let halt = format!("{} ({node}): {why}; nothing further was done", self.title(step));
+                    return Err((Some(end), Halt::Taken(halt)));
                 }
                 Err(failure(why, None, false))
             }

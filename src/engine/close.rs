@@ -30,6 +30,10 @@ impl Engine<'_> {
             Some(Halt::NotReady(w)) => (either(Verdict::Stopped, Verdict::NotReady, Exit::NotReady), Some(w)),
             Some(Halt::Failed(w)) => (either(Verdict::Failed, Verdict::NotReady, Exit::NotReady), Some(w)),
             Some(Halt::Locked(w)) => (either(Verdict::Stopped, Verdict::Locked, Exit::Locked), Some(w)),
+            // The one that says who has it now, whatever was changed before.
+            Some(Halt::Taken(w)) => {
+                ((either(Verdict::Stopped, Verdict::Locked, Exit::Locked).0, Exit::Locked), Some(w))
+            }
             Some(Halt::Unknown(w)) => ((Verdict::Unknown, Exit::Unknown), Some(w)),
             Some(Halt::Journal(w)) => (either(Verdict::Stopped, Verdict::NotReady, Exit::NotReady), Some(w)),
         };
@@ -40,14 +44,15 @@ impl Engine<'_> {
             (verdict, exit) = (Verdict::Stuck, exit.worst(Exit::Stuck));
         }
         self.bring_up_to_date(verdict);
-        self.unlock_all(verdict);
+        self.unlock_all();
         let skipped = steps_skipped(&self);
-        let (nodes, next) = (self.node_words(verdict), self.next(verdict));
+        let (nodes, next) = (self.node_words(verdict), self.next(verdict, exit));
         let event = Event::RunFinished { verdict, exit: exit.code(), why: why.clone(), nodes, skipped, next };
         // The last record; when even that cannot be written, the screen and the code still say what is known.
         if self.sink.record(event.clone()).is_err() {
             self.sink.show(event);
         }
+        self.farewell(verdict);
         Ending { verdict, exit, why }
     }
 
@@ -84,11 +89,13 @@ impl Engine<'_> {
     }
 
     /// How to go on.
-    fn next(&self, verdict: Verdict) -> Vec<String> {
+    fn next(&self, verdict: Verdict, exit: Exit) -> Vec<String> {
         let mut out: Vec<String> = Vec::new();
         let (run, flags) = (&self.history.run, &self.settings.flags);
         let left = !self.left_to_undo().is_empty();
         match verdict {
+            // Not its own any more: whoever has it goes on with it or takes it back.
+            Verdict::Stopped if exit == Exit::Locked => out.push(format!("look:       hawiz {flags}show {run}")),
             Verdict::Stopped | Verdict::Failed | Verdict::Unknown | Verdict::Dry if self.history.undoing => {
                 if left {
                     out.push(format!("go on with the roll-back:  hawiz {flags}rollback {run}"));

@@ -91,7 +91,10 @@ pub(crate) enum Halt {
     NotReady(String),
     /// A required step failed.
     Failed(String),
+    /// Another run holds a node.
     Locked(String),
+    /// This run's lock of a node was taken from it: it does nothing more.
+    Taken(String),
     Unknown(String),
     Dry,
     /// A person chose to undo this run.
@@ -315,12 +318,16 @@ impl<'a> Engine<'a> {
     ) -> Go {
         let took_ms = self.clock.now().saturating_sub(since).as_millis() as u64;
         let attempts = self.history.steps.get(&step.instance).map_or(0, |s| s.started() as u32);
-        if attempts > 0 && self.locked.iter().any(|n| n == node) {
-            let word = format!("run {}: {} [{}]", self.history.run, step.title.shown(), close::label(&outcome));
+        let told = attempts > 0 && self.locked.iter().any(|n| n == node);
+        let word = format!("run {}: {} [{}]", self.history.run, step.title.shown(), close::label(&outcome));
+        let (step, title, show) = (step.instance.clone(), self.title(step), step.show);
+        let node_ = node.to_string();
+        self.record(Event::StepFinished { step, title, node: node_, outcome, attempts, code, tail, show, took_ms })?;
+        // After the record, so that the node's copy of it has this, too.
+        if told {
             self.reach.syslog(node, &word);
         }
-        let (step, title, node, show) = (step.instance.clone(), self.title(step), node.to_string(), step.show);
-        self.record(Event::StepFinished { step, title, node, outcome, attempts, code, tail, show, took_ms })
+        self.still_ours(node)
     }
 
     /// A step's title with what the run has learnt.

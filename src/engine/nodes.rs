@@ -136,7 +136,8 @@ impl Engine<'_> {
             let met = self.greet_each(&peers)?;
             nodes.extend(peers.into_iter().zip(met).filter_map(|(n, met)| met.is_ok().then_some(n)));
         }
-        // One order for all, so that two runs cannot hold half each and wait.
+        // One order for all, by name, so that of two runs that want the same nodes one gets them; and nobody waits for a lock:
+        // who meets one that is held gives back what it has.
         nodes.sort();
         nodes.dedup();
         for node in nodes {
@@ -169,6 +170,12 @@ impl Engine<'_> {
                 self.record(Event::NodeHeld { node: node.into(), holder: who.clone() })?;
                 Err(Halt::Locked(format!("{node} is held by another run: {who}")))
             }
+            Ok(Locked::Taken(who)) => {
+                self.record(Event::NodeHeld { node: node.into(), holder: who.clone() })?;
+                Err(Halt::Taken(format!(
+                    "another station has taken this run over on {node}: {who}; nothing further was done"
+                )))
+            }
             Ok(Locked::Impossible(why)) => {
                 self.lock_asked.insert(node.to_string());
                 self.record(Event::Noted { text: format!("{node} keeps no lock and no record of steps: {why}") })
@@ -181,14 +188,27 @@ impl Engine<'_> {
         }
     }
 
-    pub(super) fn unlock_all(&mut self, verdict: Verdict) {
+    /// A run whose lock was taken does nothing further, not even where there is nothing to do.
+    pub(super) fn still_ours(&mut self, node: &str) -> Go {
+        match self.reach.taken(node) {
+            Some(why) => Err(Halt::Taken(format!("{node}: {why}; nothing further was done"))),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn unlock_all(&mut self) {
         let run = self.history.run.clone();
+        for node in self.locked.iter().filter(|_| !self.left_running) {
+            // A lock that cannot be given back is found by the next run, which then says how.
+            let _ = self.reach.unlock(node, &run);
+        }
+    }
+
+    /// After the last record, so that each node's copy has that, too.
+    pub(super) fn farewell(&mut self, verdict: Verdict) {
         for node in std::mem::take(&mut self.locked) {
-            self.reach.syslog(&node, &format!("run {run}: {} ends: {verdict:?}", self.plan.procedure));
-            if !self.left_running {
-                // A lock that cannot be given back is found by the next run, which then says how.
-                let _ = self.reach.unlock(&node, &run);
-            }
+            let words = format!("run {}: {} ends: {verdict:?}", self.history.run, self.plan.procedure);
+            self.reach.syslog(&node, &words);
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::history::History;
 use crate::plan::{Answer, Gate, Look, Plan, Step, Undo, What};
 use crate::prompt::answers::ROLL_BACK;
 use crate::prompt::{Answer as Said, Question};
-use crate::reach::Truth;
+use crate::reach::{TAKEN_OVER, Truth};
 use crate::shell::{Command, Word};
 use std::time::Duration;
 
@@ -107,7 +107,7 @@ impl Engine<'_> {
         }
         self.ask_back(&steps, active)?;
         let (run, hawiz) = (self.history.run.clone(), env!("CARGO_PKG_VERSION").to_string());
-        self.record(Event::RunResumed { run, purpose: "rollback".into(), hawiz })?;
+        self.record(Event::RunResumed { run, purpose: "rollback".into(), hawiz, taken: None })?;
         for step in steps {
             self.heed()?;
             self.undo_step(step)?;
@@ -368,6 +368,10 @@ impl Engine<'_> {
                 None => Outcome::Undone,
             },
             Ran::Exit(code) => Outcome::UndoFailed(format!("exit {code}")),
+            Ran::Never(why) if why.contains(TAKEN_OVER) => {
+                let title = self.title(step);
+                return Err(Halt::Taken(format!("the undo of {title} ({node}): {why}; nothing further was done")));
+            }
             Ran::Never(why) | Ran::Cut(why) => Outcome::UndoFailed(format!("it was not started: {why}")),
             Ran::Broken(why, Truth::Unknown(w)) => Outcome::Unknown(format!("{why}; {w}")),
             Ran::Broken(why, Truth::Running) => Outcome::Unknown(format!("{why}; it still runs")),

@@ -54,6 +54,11 @@ pub(super) fn plan(dir: &Path, run: &str) -> Result<Plan, Fatal> {
         }
         Err(e) => return Err(unreadable(&path, &e)),
     };
+    plan_in(&bytes, run)
+}
+
+/// A plan from its bytes.
+pub(super) fn plan_in(bytes: &[u8], run: &str) -> Result<Plan, Fatal> {
     // The format before the rest: a newer plan need not look like ours.
     #[derive(serde::Deserialize)]
     struct Head {
@@ -61,11 +66,11 @@ pub(super) fn plan(dir: &Path, run: &str) -> Result<Plan, Fatal> {
         #[serde(default)]
         hawiz: Option<String>,
     }
-    let head: Head = serde_json::from_slice(&bytes).map_err(|e| damaged(run, format!("{PLAN}: {e}")))?;
+    let head: Head = serde_json::from_slice(bytes).map_err(|e| damaged(run, format!("{PLAN}: {e}")))?;
     if head.format > u64::from(plan::FORMAT) {
         return Err(newer(run, head.hawiz.as_deref(), "plan", head.format, plan::FORMAT));
     }
-    serde_json::from_slice(&bytes).map_err(|e| damaged(run, format!("{PLAN}: {e}")))
+    serde_json::from_slice(bytes).map_err(|e| damaged(run, format!("{PLAN}: {e}")))
 }
 
 /// The journal's bytes. None yet is an empty one.

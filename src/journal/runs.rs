@@ -113,8 +113,8 @@ fn summary(id: &str, plan: &Plan, records: &[Record]) -> Summary {
         match &record.event {
             Event::RunFinished { verdict: v, exit, .. } => {
                 verdict = Some(*v);
-                // Internal error, stopped after a change, unknown, stuck.
-                open = matches!(exit, 1 | 6 | 7 | 10);
+                // Internal error, stopped after a change, unknown, stuck; stopped because its lock was taken.
+                open = matches!(exit, 1 | 6 | 7 | 10) || (*exit == 5 && *v == Verdict::Stopped);
             }
             Event::RunStarted { .. } | Event::RunResumed { .. } => (verdict, open) = (None, true),
             _ => {}

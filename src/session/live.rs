@@ -20,10 +20,18 @@ struct Between {
     end: Vec<u8>,
     begun: bool,
     pub code: Option<i32>,
+    /// What stands behind the code.
+    rest: String,
 }
 impl Between {
     fn new(mark: &[u8]) -> Self {
-        Between { begin: [mark, b"<\n"].concat(), end: [mark, b">"].concat(), begun: false, code: None }
+        Between {
+            begin: [mark, b"<\n"].concat(),
+            end: [mark, b">"].concat(),
+            begun: false,
+            code: None,
+            rest: String::new(),
+        }
     }
     /// Takes what is certain off the buffer.
     fn take(&mut self, buffer: &mut Vec<u8>) -> Vec<u8> {
@@ -45,7 +53,8 @@ impl Between {
             Some(at) => {
                 if let Some(line) = find(buffer, b"\n", at) {
                     let code = String::from_utf8_lossy(&buffer[at + self.end.len()..line]).into_owned();
-                    self.code = Some(code.trim().parse().unwrap_or(126));
+                    let (code, rest) = code.trim().split_once(' ').unwrap_or((code.trim(), ""));
+                    (self.code, self.rest) = (Some(code.parse().unwrap_or(126)), rest.to_string());
                     let data = buffer[..at].to_vec();
                     buffer.drain(..=line);
                     return data;
@@ -95,6 +104,10 @@ impl Looking {
             }
         }
         (out, self.err.take(&mut link.err))
+    }
+    /// By whom the lock was taken from this run, if the node said so.
+    pub fn taken(&self) -> Option<String> {
+        (!self.out.rest.is_empty()).then(|| self.out.rest.clone())
     }
     /// The code, once both streams have ended; `Some(None)`: the text was not understood, nothing of it ran.
     pub fn ended(&self) -> Option<Option<i32>> {
@@ -150,11 +163,13 @@ pub struct Following {
     pub told: [u64; 2],
     pub ready: VecDeque<Progress>,
     pub word: Option<Word>,
+    /// A piece of the journal's copy could not be written.
+    pub torn: bool,
     pub over: bool,
 }
 impl Following {
     pub fn new(mark: Vec<u8>, skip: [u64; 2]) -> Self {
-        Following { mark, side: 0, skip, told: skip, ready: VecDeque::new(), word: None, over: false }
+        Following { mark, side: 0, skip, told: skip, ready: VecDeque::new(), word: None, torn: false, over: false }
     }
     fn data(&mut self, mut bytes: Vec<u8>) {
         if self.side == 0 || bytes.is_empty() {
@@ -189,6 +204,7 @@ impl Following {
                     self.side = if rest == "err" { 2 } else { 1 };
                     self.skip[usize::from(self.side - 1)] = 0;
                 }
+                '~' => self.torn = true,
                 '+' => self.word = Some(Word::Begun),
                 '!' => {
                     self.word = Some(Word::Refused(rest.to_string()));

@@ -3,10 +3,12 @@
 //! Why it exists: whatever is asked of several nodes is asked side by side, so that nothing here may know of another node.
 //! Invariant: a second stream is opened only while the first is busy with a step or a look that has to be ended.
 
+use super::copy::Copying;
 use super::door::{Door, Opened, PROMPTLY};
 use super::live::{self, Following, Looking, Word};
+use super::lock::Held;
 use super::wire::{self, Kept, Link, Lost, now, random, word};
-use crate::reach::{Claim, Greeting, Locked, Progress, Reply, Sent, Started, Truth, Unreachable};
+use crate::reach::{Claim, Greeting, Progress, Reply, Sent, Started, Truth, Unreachable};
 use crate::register::Register;
 use crate::shell::Value;
 use crate::transport::Trouble;
@@ -26,7 +28,7 @@ const LOOK_CAP: usize = 1 << 20;
 const STEP_CAP: usize = 64 << 20;
 
 /// The step that is followed on a node's first stream.
-enum Step {
+pub(super) enum Step {
     Recorded(Following),
     /// On a node without claims: its own streams are the session's.
     Bare(Looking, Vec<Progress>),
@@ -64,12 +66,19 @@ pub struct Seat {
     pub cap: usize,
     /// A session that is being opened elsewhere, or was; and when that ended.
     expected: Option<Receiver<(Opened, Duration)>>,
-    link: Option<Link>,
+    pub(super) link: Option<Link>,
     /// For what must be said while `link` is busy.
     side: Option<Link>,
-    greeting: Option<Greeting>,
-    generation: Option<String>,
-    step: Option<(Claim, Step)>,
+    pub(super) greeting: Option<Greeting>,
+    /// The generation of the lock this run has, or had when it gave it back in order.
+    pub(super) held: Option<Held>,
+    /// What a copy of the journal is made from, and how far that is.
+    pub(super) copy: Copying,
+    /// By whom the lock was taken, once the node has said so.
+    pub(super) taken: Option<String>,
+    /// The names of the stations that this run has come by, this one's last.
+    pub(super) stations: String,
+    pub(super) step: Option<(Claim, Step)>,
     /// Bytes of the last step's output that were handed on, to go on there after a lost link.
     told: Option<(Claim, [u64; 2])>,
     /// Claims whose output is removed after it was read.
@@ -77,12 +86,12 @@ pub struct Seat {
 }
 
 /// A run's id as a file name.
-fn slug(run: &str) -> String {
+pub(super) fn slug(run: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if !run.is_empty() && run.len() < 100 && run.chars().all(safe) { run.to_string() } else { hash(&[run]) }
 }
 
-fn hash(parts: &[&str]) -> String {
+pub(super) fn hash(parts: &[&str]) -> String {
     let mut sha = Sha256::new();
     for part in parts {
         sha.update((part.len() as u64).to_be_bytes());
@@ -91,7 +100,7 @@ fn hash(parts: &[&str]) -> String {
     sha.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
 }
 
-fn truth(said: &str) -> Truth {
+pub(super) fn truth(said: &str) -> Truth {
     let (word, rest) = said.trim().split_once(' ').unwrap_or((said.trim(), ""));
     match word {
         "never" => Truth::Never,
@@ -111,7 +120,10 @@ impl Seat {
             link: None,
             side: None,
             greeting: None,
-            generation: None,
+            held: None,
+            taken: None,
+            copy: Copying::default(),
+            stations: String::new(),
             step: None,
             told: None,
             secret: None,
@@ -148,6 +160,10 @@ impl Seat {
             };
             self.link = Some(link);
             self.greeting = Some(greeting);
+            self.copy.link_is_new();
+            if let (Some(held), Some(link)) = (self.held.as_ref().filter(|h| !h.given_back), &mut self.link) {
+                link.set(format!("hz_gen=$hz_state/lock/{}", held.generation).as_bytes());
+            }
         }
         Ok(())
     }
@@ -155,13 +171,8 @@ impl Seat {
         self.open().map_err(|t| self.door.shut(t))?;
         Ok(self.greeting.clone().expect("open made it"))
     }
-    /// Who holds its lock now, in words.
-    pub fn holder(&mut self) -> Option<String> {
-        let said = self.ask_again("hz_who", &[], PROMPTLY).ok()?;
-        said.lines().find_map(|l| l.strip_prefix("held ").map(String::from))
-    }
     /// The stream that is free to be asked something: the first, or a second one while a step is followed on the first.
-    fn free(&mut self) -> Result<&mut Link, Lost> {
+    pub(super) fn free(&mut self) -> Result<&mut Link, Lost> {
         self.open()?;
         if self.step.is_none() {
             return Ok(self.link.as_mut().expect("open made it"));
@@ -172,7 +183,7 @@ impl Seat {
         Ok(self.side.as_mut().expect("just made"))
     }
     /// Asks something short. A stream that fails is dropped, so that the next question gets a fresh one.
-    fn ask(&mut self, function: &str, words: &[&[u8]], wait: Duration) -> Result<String, Lost> {
+    pub(super) fn ask(&mut self, function: &str, words: &[&[u8]], wait: Duration) -> Result<String, Lost> {
         let link = self.free()?;
         link.call(function, words);
         match link.answer(wait) {
@@ -183,11 +194,11 @@ impl Seat {
             }
         }
     }
-    fn drop_free(&mut self) {
+    pub(super) fn drop_free(&mut self) {
         if self.step.is_some() { self.side = None } else { self.link = None }
     }
     /// Like [`Seat::ask`], on a fresh stream if the one at hand turned out to be dead. For questions that may be repeated.
-    fn ask_again(&mut self, function: &str, words: &[&[u8]], wait: Duration) -> Result<String, Lost> {
+    pub(super) fn ask_again(&mut self, function: &str, words: &[&[u8]], wait: Duration) -> Result<String, Lost> {
         let old = self.link.is_some();
         match self.ask(function, words, wait) {
             Err(_) if old => {
@@ -307,6 +318,7 @@ impl Seat {
         let mut kept = (Kept::new(LOOK_CAP), Kept::new(LOOK_CAP));
         let late = match live::look(link, &mut looking, deadline, &mut kept) {
             Ok(Some(code)) => {
+                self.taken = looking.taken().or_else(|| self.taken.take());
                 let problem = code.is_none().then(|| "`sh` did not understand the text, nothing of it ran".into());
                 return Ok(Ok(live::reply(code, kept, problem)));
             }
@@ -318,40 +330,6 @@ impl Seat {
         };
         self.end_look(&mut looking, &mut kept);
         Ok(Ok(live::reply(None, kept, Some(late))))
-    }
-
-    pub fn lock(&mut self, run: &str, marker: &str, holder: &str) -> Result<Locked, Unreachable> {
-        let generation = format!("g{}", random(8));
-        let since = chrono::Local::now().format("%Y-%m-%d %H:%M:%S");
-        let words = format!("{}, run {run}, since {since}", holder.replace('\n', " "));
-        let marker = crate::shell::quote(marker.as_bytes());
-        let identity = random(16);
-        let run = slug(run);
-        let args: [&[u8]; 5] =
-            [run.as_bytes(), &marker, generation.as_bytes(), identity.as_bytes(), &word(words.as_bytes())];
-        // Asked again after a lost link it is a lock of the same run, and taken over.
-        let answer = self.ask_again("hz_lock", &args, PROMPTLY).map_err(self.door.lost())?;
-        let mut locked = Locked::Impossible("the node did not say".into());
-        for line in answer.lines() {
-            let (key, rest) = line.split_once(' ').unwrap_or((line, ""));
-            match key {
-                "ours" => locked = Locked::Ours,
-                "held" => locked = Locked::Held(rest.to_string()),
-                "impossible" => locked = Locked::Impossible(rest.to_string()),
-                "id" if !rest.is_empty() => {
-                    if let Some(greeting) = &mut self.greeting {
-                        greeting.identity = Some(rest.to_string());
-                    }
-                }
-                _ => {}
-            }
-        }
-        if let (Locked::Impossible(why), Some(greeting)) = (&locked, &mut self.greeting) {
-            // It was seen only when it was tried; steps there run without a record, as was said.
-            greeting.unrecorded.get_or_insert_with(|| why.clone());
-        }
-        self.generation = (locked == Locked::Ours).then_some(generation);
-        Ok(locked)
     }
 
     pub fn inscribe(&mut self, register: &Register) -> Result<(), String> {
@@ -371,25 +349,6 @@ impl Seat {
         }
     }
 
-    pub fn unlock(&mut self, run: &str) -> Result<(), Unreachable> {
-        let answer = self.ask_again("hz_unlock", &[slug(run).as_bytes()], PROMPTLY).map_err(self.door.lost())?;
-        self.generation = None;
-        match answer.trim().strip_prefix("failed ") {
-            Some(why) => Err(self.door.lost()(Lost(format!("cannot give the lock back: {why}")))),
-            None => Ok(()),
-        }
-    }
-
-    pub fn break_lock(&mut self, reason: &str) -> Result<Option<String>, Unreachable> {
-        let answer = self.ask_again("hz_break", &[&word(reason.as_bytes())], PROMPTLY).map_err(self.door.lost())?;
-        self.generation = None;
-        match answer.trim().split_once(' ') {
-            Some(("was", who)) => Ok(Some(who.to_string())),
-            Some((_, why)) => Err(self.door.lost()(Lost(format!("cannot break the lock: {why}")))),
-            None => Ok(None),
-        }
-    }
-
     pub fn start(&mut self, claim: &Claim, sent: &Sent) -> Started {
         let old = self.link.is_some();
         if self.step.is_some() {
@@ -404,7 +363,6 @@ impl Seat {
             return Started::Refused("the node was rebooted meanwhile".into());
         }
         let bare = self.unrecorded().is_some();
-        let generation = self.generation.clone();
         let (cap, hash) = (self.cap.to_string(), self.hash(claim));
         let link = self.link.as_mut().expect("open made it");
         if bare {
@@ -412,7 +370,11 @@ impl Seat {
             self.step = Some((claim.clone(), Step::Bare(looking, Vec::new())));
             return Started::Running;
         }
-        let Some(generation) = generation else { return Started::Refused("the node's lock is not held".into()) };
+        let Some(Held { run, generation, given_back: false }) = self.held.clone() else {
+            return Started::Refused("the node's lock is not held".into());
+        };
+        let room = self.carry();
+        let link = self.link.as_mut().expect("open made it");
         let stdin = sent.stdin.as_ref().map_or_else(
             || b"-".to_vec(),
             |bytes| {
@@ -423,13 +385,24 @@ impl Seat {
         let secret: &[u8] = if sent.secret { b"1" } else { b"0" };
         link.call(
             "hz_start",
-            &[generation.as_bytes(), hash.as_bytes(), &word(&sent.script), &stdin, secret, cap.as_bytes()],
+            &[
+                run.as_bytes(),
+                generation.as_bytes(),
+                hash.as_bytes(),
+                &word(&sent.script),
+                &stdin,
+                secret,
+                cap.as_bytes(),
+            ],
         );
         self.secret = sent.secret.then(|| claim.clone());
         let mut following = Following::new(link.mark(), [0; 2]);
-        let until = now() + SILENCE;
+        let until = now() + SILENCE + room;
         let end = loop {
             following.take(link);
+            if following.word.is_some() {
+                self.copy.arrived(following.torn);
+            }
             match following.word.take() {
                 Some(Word::Begun) => {
                     self.step = Some((claim.clone(), Step::Recorded(following)));
@@ -590,9 +563,12 @@ impl Seat {
 
     pub fn syslog(&mut self, line: &str) {
         // Not worth a connection, never in the way of a step, and nobody waits for it: it has no answer.
-        if let (Some(link), None) = (&mut self.link, &self.step) {
-            link.call("hz_syslog", &[&word(line.as_bytes())]);
-            link.send();
+        if self.step.is_none() {
+            self.carry();
+            if let Some(link) = &mut self.link {
+                link.call("hz_syslog", &[&word(line.as_bytes())]);
+                link.send();
+            }
         }
     }
 

@@ -114,6 +114,9 @@ pub struct Link {
     seq: u64,
     pub out: Vec<u8>,
     pub err: Vec<u8>,
+    /// What goes in front of the next call.
+    queued: Vec<u8>,
+    /// What is on its way.
     unsent: Vec<u8>,
     err_open: bool,
     /// The session's process group, if it is its own.
@@ -128,10 +131,14 @@ pub struct Link {
     renamed: Option<String>,
     /// The node cannot keep records yet: it was not told how.
     looks_only: bool,
+    /// Something is queued that only a node which keeps records understands.
+    keeps: bool,
 }
 
 /// Bytes read at a time: as much as arrives in one packet, and no more, because it lies on the stack of every thread.
 const CHUNK: usize = 16 * 1024;
+/// From here on a call is read at once, which costs a program.
+const LONG: usize = 4096;
 /// More than this before an answer is noise.
 const NOISE: usize = 1 << 20;
 const FRAME: &str = include_str!("frame.sh");
@@ -189,7 +196,7 @@ fn evaluated(text: &str) -> Vec<u8> {
 }
 
 /// Shell source without its comments and indentation: it travels at every connect, and bash reads it byte by byte.
-fn stripped(source: &str) -> String {
+pub fn stripped(source: &str) -> String {
     let lines = source.lines().map(str::trim_start).filter(|l| !l.is_empty() && !l.starts_with('#'));
     lines.fold(String::new(), |all, line| all + line + "\n")
 }
@@ -210,6 +217,7 @@ impl Link {
             seq: 1,
             out: Vec::new(),
             err: Vec::new(),
+            queued: Vec::new(),
             unsent: Vec::new(),
             err_open: true,
             group: None,
@@ -218,6 +226,7 @@ impl Link {
             noisy: false,
             renamed: None,
             looks_only: true,
+            keeps: false,
         };
         if early {
             link.renamed = Some(std::mem::replace(&mut link.nonce, first));
@@ -238,38 +247,38 @@ impl Link {
     }
     /// Queues a line in front of the next call.
     pub fn set(&mut self, line: &[u8]) {
-        self.unsent.extend_from_slice(line);
-        self.unsent.push(b'\n');
+        self.keeps |= !LOOKS.iter().any(|f| line.starts_with(f.as_bytes()));
+        self.queued.extend_from_slice(line);
+        self.queued.push(b'\n');
     }
     /// Queues `function SEQ words…`; it is written while waiting for the answer.
     pub fn call(&mut self, function: &str, words: &[&[u8]]) {
+        let mut all = Vec::new();
         if let Some(nonce) = self.renamed.take() {
             let parts = [FRAME, LOOK].map(stripped).concat();
-            let told = evaluated(&format!("hz_n={nonce}\nhz_state=$1 hz_boot=$2 hz_why=$3\n{parts}"));
-            self.unsent.splice(..0, told);
+            all = evaluated(&format!("hz_n={nonce}\nhz_state=$1 hz_boot=$2 hz_why=$3\n{parts}"));
             self.nonce = nonce;
         }
-        let teaches = self.looks_only && !LOOKS.contains(&function);
-        let mut line = if teaches { std::mem::take(&mut self.unsent) } else { Vec::new() };
-        self.seq += 1;
-        line.extend_from_slice(format!("{function} {:06}", self.seq).as_bytes());
-        for w in words {
-            line.push(b' ');
-            line.extend_from_slice(w);
-        }
-        line.push(b'\n');
-        if teaches {
+        if self.looks_only && (self.keeps || !LOOKS.contains(&function)) {
             self.looks_only = false;
-            line.splice(
-                ..0,
-                evaluated(&format!("hz_leader={}\n{}", quoted(stripped(LEADER).as_bytes()), stripped(RECORD))),
-            );
-            // A shell reads its lines byte by byte. `head` reads all of it at once, and the call with it: where it reads ahead,
-            // nothing is there to be lost, because every such call waits for its answer. Without `head` they are lines as others.
-            let all = format!("hz_l=$(head -c {} 2>/dev/null) && eval \"$hz_l\"\n", line.len());
-            self.unsent = all.into_bytes();
+            let text = format!("hz_leader={}\n{}", quoted(stripped(LEADER).as_bytes()), stripped(RECORD));
+            all.extend(evaluated(&text));
         }
-        self.unsent.extend(line);
+        all.append(&mut self.queued);
+        self.seq += 1;
+        all.extend_from_slice(format!("{function} {:06}", self.seq).as_bytes());
+        for w in words {
+            all.push(b' ');
+            all.extend_from_slice(w);
+        }
+        all.push(b'\n');
+        // A shell reads its lines byte by byte. `head` reads all of it at once, and the call with it: where it reads ahead, nothing
+        // is there to be lost, because whoever calls waits for the answer. Without `head` they are lines as others.
+        if all.len() > LONG && function != "hz_syslog" {
+            let whole = format!("hz_l=$(head -c {} 2>/dev/null) && eval \"$hz_l\"\n", all.len());
+            self.unsent.extend_from_slice(whole.as_bytes());
+        }
+        self.unsent.extend(all);
         self.heard = now();
     }
     /// Writes and reads what can be, waiting until then at most. `false`: nothing came in time.

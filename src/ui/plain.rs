@@ -88,8 +88,9 @@ pub fn say(event: &Event) -> (Level, String, Option<&'static str>) {
             );
             (Info, text, None)
         }
-        Event::RunResumed { run, purpose, hawiz } => {
-            (Info, format!("run {run} gone on with: {purpose}; hawiz {hawiz}"), None)
+        Event::RunResumed { run, purpose, hawiz, taken } => {
+            let taken = taken.as_ref().map_or("", |_| ", by another station than before");
+            (Info, format!("run {run} gone on with: {purpose}{taken}; hawiz {hawiz}"), None)
         }
         Event::NodeSeen { node, boot, identity, unrecorded } => {
             let id = identity.as_deref().unwrap_or("none yet");

@@ -227,7 +227,7 @@ pub fn every_event() -> Vec<Event> {
         (|| "activate/do/change-0@xcatmn2".to_string(), || "Start xcatd".to_string(), || "xcatmn2".to_string());
     let mut all = vec![
         started(),
-        Event::RunResumed { run: RUN.into(), purpose: "resume".into(), hawiz: "0.2.0".into() },
+        Event::RunResumed { run: RUN.into(), purpose: "resume".into(), hawiz: "0.2.0".into(), taken: None },
         Event::NodeSeen { node: n(), boot: "b007".into(), identity: Some("1d".into()), unrecorded: None },
         Event::NodeSeen { node: n(), boot: "b007".into(), identity: None, unrecorded: Some("read-only".into()) },
         Event::NodeUnreachable { node: n(), why: "no route".into() },

@@ -426,7 +426,7 @@ impl<'w> Lot<'w> {
             last = self.resume();
             if last == Some(5) {
                 // Its lock stayed where nobody could be reached to give it back; a person who knows says so.
-                self.start(&["unlock", "a", "--reason", "that hawiz is gone"]).ends();
+                self.start(&["unlock", "a", "--reason", "that hawiz is gone", "--wait"]).ends();
             }
             if fault.destroys() && last == Some(7) {
                 break;

@@ -496,9 +496,12 @@ impl Story {
                     comment: None,
                     marker: "m".into(),
                 }),
-                (false, false) => {
-                    Some(Event::RunResumed { run: "r1".into(), purpose: "resume".into(), hawiz: "0".into() })
-                }
+                (false, false) => Some(Event::RunResumed {
+                    run: "r1".into(),
+                    purpose: "resume".into(),
+                    hawiz: "0".into(),
+                    taken: None,
+                }),
                 (false, true) => None,
             };
             if let Some(event) = first {

@@ -420,7 +420,7 @@ pub fn everything() -> Vec<Record> {
             comment: Some(s("RZ2 loses power at 23:00")),
             marker: s("m4rk3r"),
         },
-        Event::RunResumed { run: s("20180624-221310-k7q"), purpose: s("resume"), hawiz: s("0.1.0") },
+        Event::RunResumed { run: s("20180624-221310-k7q"), purpose: s("resume"), hawiz: s("0.1.0"), taken: None },
         Event::NodeSeen { node: s(MN2), boot: s("b2"), identity: Some(s("id2")), unrecorded: None },
         Event::NodeSeen {
             node: s("xcatmn3"),

@@ -1,0 +1,304 @@
+//! Two stations work on the same nodes: one is lost, the other goes on with its run; each step is made exactly once, and whoever
+//! comes back late does nothing.
+//!
+//! A station is a state directory of its own. `HAWIZ_CAMPAIGN=1` makes it longer; the seed is printed.
+
+mod support;
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use support::{Dice, Ended, World, campaign, failover, lonely, spread, step};
+
+/// The second station.
+fn there(world: &World, args: &[&str]) -> Ended {
+    world.hawiz(&[&["--state-dir", "there"], args].concat())
+}
+
+fn journal(world: &World, station: &str, run: &str) -> String {
+    fs::read_to_string(world.dir.join(station).join("runs").join(run).join("journal.jsonl")).unwrap_or_default()
+}
+
+fn until(what: &str, so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < Duration::from_secs(30), "{what}: it never is");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The first station's hawiz; killed when it is let go.
+struct First(Child);
+
+impl First {
+    fn start(world: &World, args: &[&str]) -> First {
+        let out = fs::File::create(world.dir.join("first.out")).expect("the folder is ours");
+        let child = world.command(args).stdout(out).stderr(Stdio::null()).spawn();
+        First(child.expect("hawiz was built for this test"))
+    }
+    fn signal(&self, signal: &str) {
+        let done = Command::new("kill").args([signal, &self.0.id().to_string()]).status();
+        assert!(done.expect("kill is everywhere").success());
+    }
+    fn ends(&mut self, world: &World) -> (Option<i32>, String) {
+        let code = self.0.wait().expect("it is ours").code();
+        (code, fs::read_to_string(world.dir.join("first.out")).expect("it was made"))
+    }
+}
+impl Drop for First {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Three steps on one node, the second of which runs until `w/go` is there.
+fn waiting() -> World {
+    let waits = "name = \"Waits\"\nrun.sh = '''\necho begun >>\"$w/$node/trace\"\nwhile [ ! -e \"$w/go\" ]; do sleep 0.05; done\n\
+                 echo ended >>\"$w/$node/trace\"\n'''\nundo.none = \"nothing\"\n";
+    let world = World::new(&lonely(&[&step("First", ""), waits, &step("Last", "")]));
+    world.lonely_site();
+    world
+}
+
+/// The first station's run stands in the middle of its second step.
+fn in_the_middle() -> (World, First, String) {
+    let world = waiting();
+    let first = First::start(&world, &["activate", "--on", "a", "--yes"]);
+    until("the second step runs", || world.trace("a").len() == 2);
+    let run = world.runs().pop().expect("it has begun");
+    (world, first, run)
+}
+
+const ALL: [&str; 4] = ["first", "begun", "ended", "last"];
+
+#[test]
+fn a_run_whose_station_is_lost_is_gone_on_with_by_another_and_the_first_does_nothing_more() {
+    let (world, first, run) = in_the_middle();
+    drop(first);
+    // Its silence proves nothing.
+    let held = there(&world, &["resume", "--from", "a", "--yes"]).is(5);
+    assert!(held.err.contains("the run may be alive: a is held by "), "{}", held.err);
+    assert!(held.err.contains("when it is really gone: hawiz unlock a --reason TEXT"), "{}", held.err);
+    assert!(!world.dir.join("there").exists(), "nothing was kept");
+    // What runs still is waited for or ended by an express word.
+    let runs = there(&world, &["unlock", "a", "--reason", "its host burnt down"]).is(4);
+    assert!(
+        runs.err.contains("`Waits` (started ") && runs.err.contains(") still runs on a; nothing was changed"),
+        "{}",
+        runs.err
+    );
+    assert!(runs.err.contains("`--wait` takes the lock") && world.locked("a"), "{}", runs.err);
+    world.put("w/go", "");
+    let freed = there(&world, &["unlock", "a", "--reason", "its host burnt down", "--wait"]).is(0);
+    assert!(
+        freed.out.starts_with("a is unlocked; it was held by ") && freed.out.contains(", last heard of "),
+        "{}",
+        freed.out
+    );
+    assert!(freed.out.ends_with(&format!("to go on with it here:  hawiz resume {run} --from a\n")), "{}", freed.out);
+    assert_eq!(world.trace("a"), &ALL[..3]);
+
+    let ended = there(&world, &["resume", "--from", "a", "--yes"]).is(0);
+    assert!(ended.out.contains("this run is taken over from the copy on a: "), "{}", ended.out);
+    assert_eq!(world.trace("a"), ALL);
+    assert!(!world.locked("a"));
+
+    // The first station is there again.
+    let late = world.hawiz(&["resume", &run, "--yes"]).is(5);
+    let last = late.out.lines().last().expect("it ends");
+    assert!(last.contains("exit 5; because: another station has taken this run over on a: it went on with "), "{last}");
+    assert!(last.contains(": its host burnt down; nothing further was done"), "{last}");
+    assert_eq!(world.trace("a"), ALL);
+    assert!(!world.locked("a"));
+    there(&world, &["resume", &run, "--yes"]).is(2).says("is over");
+}
+
+#[test]
+fn a_frozen_station_that_wakes_after_it_was_taken_over_ends_with_five_and_says_who_and_why() {
+    let (world, mut first, run) = in_the_middle();
+    first.signal("-STOP");
+    world.put("w/go", "");
+    there(&world, &["unlock", "a", "--reason", "no answer from its console", "--wait"]).is(0);
+    there(&world, &["resume", "--from", "a", &run, "--yes"]).is(0);
+    assert_eq!(world.trace("a"), ALL);
+    first.signal("-CONT");
+    let (code, out) = first.ends(&world);
+    assert_eq!(code, Some(5), "{out}");
+    let last = out.lines().last().expect("it ends");
+    assert!(last.contains("because: a: the lock was taken over; unlocked by "), "{last}");
+    assert!(last.contains(": no answer from its console; nothing further was done"), "{last}");
+    assert_eq!(world.trace("a"), ALL);
+    // It can neither go on with it nor take it back.
+    world.hawiz(&["resume", &run, "--yes"]).is(5);
+    world.hawiz(&["rollback", &run, "--yes"]).is(5);
+    assert_eq!(world.trace("a"), ALL);
+}
+
+#[test]
+fn a_frozen_station_that_wakes_while_the_other_holds_the_lock_does_not_give_that_lock_back() {
+    let (world, mut first, run) = in_the_middle();
+    first.signal("-STOP");
+    there(&world, &["unlock", "a", "--reason", "frozen", "--stop"]).is(0).says("was ended on a");
+    // Its second step has failed, so the other station stops there; its third attempt is under way when the first wakes.
+    let mut second = First::start(&world, &["--state-dir", "there", "resume", "--from", "a", &run, "--yes"]);
+    let (code, out) = second.ends(&world);
+    assert_eq!(code, Some(6), "{out}");
+    let mut second = First::start(&world, &["--state-dir", "there", "resume", &run, "--yes"]);
+    until("it runs again", || world.trace("a").len() == 3);
+    first.signal("-CONT");
+    let (code, _) = first.ends(&world);
+    assert_eq!(code, Some(6), "its step was ended by somebody else, and it stops there");
+    assert!(world.locked("a"), "the lock is the second station's");
+    world.hawiz(&["resume", &run, "--yes"]).is(5).says("it is held by ");
+    assert!(world.locked("a"), "the lock is the second station's");
+    world.put("w/go", "");
+    assert_eq!(second.ends(&world).0, Some(0));
+    assert_eq!(world.trace("a"), ["first", "begun", "begun", "ended", "last"]);
+    assert!(!world.locked("a"));
+}
+
+#[test]
+fn what_was_not_begun_anywhere_leaves_no_copy_and_that_is_said() {
+    let world = waiting();
+    world.put("w/go", "");
+    let none = there(&world, &["resume", "--from", "a"]).is(4);
+    assert!(none.err.contains("a has no copy of any run"), "{}", none.err);
+    there(&world, &["resume", "--from", "c"]).is(2).says("the site has no node `c`");
+    world.hawiz(&["activate", "--on", "a", "--yes"]).is(0);
+    let run = world.runs().pop().expect("it ran");
+    let over = there(&world, &["resume", "--from", "a"]).is(2);
+    assert!(over.err.contains(&format!("run `{run}` is over (")), "{}", over.err);
+    there(&world, &["resume", "nothing", "--from", "a"]).is(4).says("a has no copy of run `nothing`");
+}
+
+#[test]
+fn a_station_never_replaces_its_own_record_by_one_that_knows_less() {
+    let (world, first, run) = in_the_middle();
+    drop(first);
+    there(&world, &["unlock", "a", "--reason", "gone", "--stop"]).is(0);
+    let own = journal(&world, "here", &run);
+    world.hawiz(&["resume", &run, "--from", "a", "--yes"]).is(2).says("no copy of it knows more than that");
+    assert_eq!(journal(&world, "here", &run), own);
+    // After another station went on with it, that one knows more, and it comes back by the same way.
+    there(&world, &["resume", "--from", "a", "--yes"]).is(6);
+    world.put("w/go", "");
+    world.hawiz(&["resume", &run, "--from", "a", "--yes"]).is(0);
+    assert_eq!(world.trace("a"), ["first", "begun", "begun", "ended", "last"]);
+    there(&world, &["resume", &run, "--yes"]).is(5);
+}
+
+/// One line for each step that is about a copy: what the node has of it.
+fn copies(world: &World, node: &str) -> Vec<std::path::PathBuf> {
+    let all = world.picture(&format!("state/{node}"));
+    all.into_keys().filter(|p| p.file_name().is_some_and(|n| n == "journal")).collect()
+}
+
+#[test]
+fn killed_at_random_moments_and_taken_over_every_step_is_made_once_and_the_records_agree() {
+    let mut dice = Dice::new("stations");
+    let times = if campaign() { 200 } else { 12 };
+    let when: Vec<u64> = (0..times).map(|_| dice.below(1_500) * 1000 + dice.below(1000)).collect();
+    let make = || World::new(&failover().replace("echo count", "sleep 0.2\necho count"));
+    spread(when, 4, make, |world, dice| {
+        world.fresh();
+        let _ = fs::remove_dir_all(world.dir.join("there"));
+        let (ms, cut) = (dice / 1000, dice % 1000);
+        let first = First::start(world, &["activate", "--on", "a", "--yes"]);
+        std::thread::sleep(Duration::from_millis(ms));
+        drop(first);
+        for node in ["a", "b"] {
+            there(world, &["unlock", node, "--reason", "its station was killed", "--wait"]).is(0);
+        }
+        if cut < 300 {
+            // The power went, and with it what was written last of some copy.
+            for (n, copy) in copies(world, "a").iter().chain(&copies(world, "b")).enumerate() {
+                let len = fs::metadata(copy).expect("it is there").len();
+                let left = len * (cut + n as u64 * 97) % 300 / 300;
+                fs::File::options().write(true).open(copy).and_then(|f| f.set_len(left)).expect("ours");
+            }
+        }
+        let said = format!("killed after {ms} ms, {cut}");
+        let run = world.runs().pop().unwrap_or_default();
+        let from = if copies(world, "a").is_empty() { "b" } else { "a" };
+        let ended = there(world, &["resume", "--from", from, "--yes"]);
+        match ended.code {
+            Some(0) => {
+                let (old, new) = (journal(world, "here", &run), journal(world, "there", &run));
+                let at = new.find("\"taken\":").expect("it was taken over");
+                let shared = &new[..new[..at].rfind('\n').expect("it is not the first record") + 1];
+                assert!(old.starts_with(shared), "{said}: {new}");
+            }
+            // Nothing was begun on that node, or the record of it is gone, or nothing was left to do.
+            Some(4) if ended.err.contains("has no copy") || ended.err.contains("has no record") => {
+                there(world, &["activate", "--on", "a", "--yes"]).is(0);
+            }
+            Some(2) if ended.err.contains("is over") => {}
+            _ => panic!("{said}: {ended:?}"),
+        }
+        if !ended.err.contains("has no record") {
+            assert_eq!(world.trace("a"), ["count", "blind", "active"], "{said}: {ended:?}");
+        }
+        assert_eq!(world.trace("b"), ["count"], "{said}: {ended:?}");
+        assert!(!world.locked("a") && !world.locked("b"), "{said}: a lock is left");
+        if ended.code == Some(0) {
+            let late = world.hawiz(&["resume", &run, "--yes"]);
+            assert!(late.code == Some(5) || late.err.contains("is over"), "{said}: {late:?}");
+            assert_eq!(world.trace("a"), ["count", "blind", "active"], "{said}: {late:?}");
+            assert!(!world.locked("a") && !world.locked("b"), "{said}: a lock is left");
+        }
+    });
+}
+
+#[test]
+fn of_two_runs_that_want_both_nodes_one_gets_both_whatever_order_their_sites_name_them_in() {
+    let world = World::new(&failover());
+    let text = fs::read_to_string(world.dir.join("hawiz.toml")).expect("it was written");
+    let at = |n: &str| text.find(&format!("[nodes.{n}]")).expect("it is named");
+    let (head, a, b) = (&text[..at("a")], &text[at("a")..at("b")], &text[at("b")..]);
+    world.put("other.toml", &format!("{head}{b}{a}"));
+    for _ in 0..8 {
+        world.fresh();
+        let _ = fs::remove_dir_all(world.dir.join("there"));
+        let mut both = [("here", "hawiz.toml", "a"), ("there", "other.toml", "b")].map(|(state, site, on)| {
+            let args = ["--state-dir", state, "--site", site, "activate", "--on", on, "--yes"];
+            First(world.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("hawiz was built"))
+        });
+        let codes = both.each_mut().map(|f| f.0.wait().expect("it is ours").code());
+        // One has won; the other met its lock, or found it active when it was done.
+        assert!(matches!(codes, [Some(0), Some(4 | 5 | 6)] | [Some(4 | 5 | 6), Some(0)]), "{codes:?}");
+        let active: Vec<_> =
+            ["a", "b"].into_iter().filter(|n| world.dir.join("w").join(n).join("active").exists()).collect();
+        assert_eq!(active.len(), 1, "{codes:?}");
+        assert!(!world.locked("a") && !world.locked("b"), "{codes:?}: a lock is left");
+    }
+}
+
+#[test]
+fn no_secret_is_in_what_the_nodes_keep() {
+    let says = "name = \"Says it\"\nrun.sh = 'read -r p; echo \"it is $p\"; echo \"and $p\" >&2'\nstdin = \"{pw}\\n\"\nundo.none = \"nothing\"\nshow = true\n";
+    let text = lonely(&[says, &step("Last", "")]).replace("[inputs]\n", "[inputs]\npw = { kind = \"secret\" }\n");
+    let mut world = World::new(&text);
+    world.lonely_site();
+    world.env.push(("HAWIZ_SECRET_PW".into(), "hunter2-hunter2".into()));
+    world.hawiz(&["activate", "--on", "a", "--yes"]).is(0);
+    let kept = world.picture("state/a");
+    let copy = &kept[&copies(&world, "a")[0]];
+    assert!(String::from_utf8_lossy(copy).contains("says-it"), "there is a copy");
+    for (path, content) in kept {
+        assert!(!String::from_utf8_lossy(&content).contains("hunter2"), "{}", path.display());
+    }
+}
+
+#[test]
+fn the_copy_on_the_last_node_is_the_whole_record() {
+    let world = World::new(&failover());
+    world.hawiz(&["activate", "--on", "a", "--yes"]).is(0);
+    let run = world.runs().pop().expect("it ran");
+    let copy = fs::read_to_string(&copies(&world, "a")[0]).expect("it is there");
+    let copied: String = copy.split_inclusive('\n').filter(|l| *l != "\n").collect();
+    assert_eq!(copied, journal(&world, "here", &run));
+    let plan = world.dir.join("state/a").join(format!("run.{run}")).join("plan");
+    let own = world.dir.join("here/runs").join(&run).join("plan.json");
+    assert_eq!(fs::read(plan).expect("it is there"), fs::read(own).expect("it is there"));
+}
