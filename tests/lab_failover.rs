@@ -24,7 +24,7 @@ mod writer;
 use fault::Fault;
 use observer::{NODES, Observer};
 use rig::{Lab, PATIENCE, VIP};
-use station::{Way, controller, requests, stations};
+use station::{Station, Way, controller, ended, requests, stations};
 use std::time::{Duration, Instant};
 use writer::Writer;
 
@@ -60,11 +60,46 @@ fn a_service_that_is_handed_over_loses_no_row_and_is_never_active_twice() {
         verdict.rate,
         verdict.pause
     );
-    drop((writer, observer));
+    drop(writer);
+    two_operators_at_once(&lab, &observer, [&one, &two]);
+    without_room_for_the_journal_nothing_is_changed(&observer, &two);
+    drop(observer);
 
     // Every fault once, with the host that gives up and the one that takes over in turn.
-    let report = campaign::run(&lab, &campaign::each_once(), 1);
+    let report = campaign::run(&lab, "each-once", &campaign::each_once());
     eprintln!("{report}");
+}
+
+/// Each operator wants the service on another host, in the same moment.
+fn two_operators_at_once(lab: &Lab, observer: &Observer, [one, two]: [&Station; 2]) {
+    one.say(&["deactivate", "--on", "xcatmn1", "--yes"]).ends(0);
+    observer.note("two operators at once");
+    let children =
+        [one.start(&["activate", "--on", "xcatmn1", "--yes"]), two.start(&["activate", "--on", "xcatmn2", "--yes"])];
+    let codes = children.map(|c| ended(c, PATIENCE));
+    observer.verdict().is_clean();
+    let (holders, databases) = observer.active();
+    let done = codes.iter().filter(|c| **c == Some(0)).count();
+    assert!(done <= 1 && codes.iter().all(|c| matches!(c, Some(0 | 4 | 5))), "{codes:?}");
+    assert_eq!((holders.len(), databases.len()), (done, done), "{codes:?}: {holders:?} {databases:?}");
+    for node in holders {
+        one.say(&["deactivate", "--on", node, "--yes"]).ends(0);
+    }
+    let locks = NODES.map(|n| lab.on(n, "ls -d /var/lib/hawiz/lock 2>/dev/null || echo free"));
+    assert_eq!(locks, ["free", "free"]);
+}
+
+/// On the operator's own machine.
+fn without_room_for_the_journal_nothing_is_changed(observer: &Observer, station: &Station) {
+    observer.note("the station's disk is full");
+    station.small_disk();
+    station.fill(true);
+    let said = station.say(&["activate", "--on", "xcatmn1", "--yes"]);
+    assert!(!matches!(said.code, Some(0)), "{}", said.out);
+    said.says("No space left on device");
+    assert_eq!(observer.active(), (vec![], vec![]));
+    station.fill(false);
+    station.say(&["activate", "--on", "xcatmn1", "--yes"]).ends(0);
 }
 
 #[test]
@@ -137,6 +172,6 @@ fn a_campaign_of_faults_by_lot_breaks_no_promise() {
     let Some(lab) = Lab::boot("a_campaign_of_faults_by_lot_breaks_no_promise", DISK) else { return };
     let mut dice = support::Dice::new("faults");
     let runs = std::env::var("HAWIZ_RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
-    let report = campaign::run(&lab, &campaign::drawn(runs, &mut dice), 0);
+    let report = campaign::run(&lab, "by-lot", &campaign::drawn(runs, &mut dice));
     eprintln!("{report}");
 }

@@ -57,19 +57,26 @@ pub struct Trial {
     pub mended: Option<Duration>,
 }
 
-/// Each fault once, none of them by lot.
+/// Each fault once, none of them by lot: where it hurts, and mended when that has been felt.
 pub fn each_once() -> Vec<Trial> {
+    use {Fault::*, Victim::*};
     let ms = Duration::from_millis;
-    let calm = Trial { how: Handover::TwoCommands, fault: None, killed: None, after: ms(500), mended: None };
-    let mut all: Vec<Trial> = Fault::ALL
-        .iter()
-        .zip([Victim::Target, Victim::Source, Victim::Target, Victim::Source])
-        .map(|hit| Trial { fault: Some((*hit.0, hit.1)), ..calm })
-        .collect();
-    // The source comes back in the middle; hawiz is killed; nothing happens at all.
-    all.push(Trial { fault: Some((Fault::PowerCut, Victim::Source)), mended: Some(ms(0)), ..calm });
-    all.push(Trial { killed: Some(ms(900)), ..calm });
-    all
+    let calm = Trial { how: Handover::TwoCommands, fault: None, killed: None, after: ms(0), mended: None };
+    let hit = |fault, victim, after, mended: Option<u64>| Trial {
+        fault: Some((fault, victim)),
+        after: ms(after),
+        mended: mended.map(ms),
+        ..calm
+    };
+    vec![
+        hit(PowerCut, Target, 900, None),
+        hit(CablePulled, Source, 150, Some(4_000)),
+        hit(SshdHung, Source, 150, Some(3_000)),
+        hit(DiskFull, Target, 300, None),
+        // The source is back while its peer is being activated.
+        hit(PowerCut, Source, 700, Some(0)),
+        Trial { killed: Some(ms(900)), ..calm },
+    ]
 }
 
 /// So many, by lot.
@@ -87,11 +94,13 @@ pub fn drawn(runs: usize, dice: &mut Dice) -> Vec<Trial> {
 
 /// How a trial came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Way2End {
+pub enum End {
     /// The commands alone.
     Alone,
     /// hawiz itself, asked to resume or to roll back, or to do it again.
     Again,
+    /// The same, after a person had said that a lock's run is over.
+    Unlocked,
     /// hawiz said that it cannot know; a person looked, and decided.
     Unknown,
     /// hawiz would not, and a person had to.
@@ -101,7 +110,7 @@ pub enum Way2End {
 /// The figures.
 #[derive(Default)]
 pub struct Report {
-    ends: BTreeMap<(String, Way2End), usize>,
+    ends: BTreeMap<(String, End), usize>,
     gaps: Vec<Duration>,
     rows: usize,
     violations: usize,
@@ -135,21 +144,22 @@ struct Campaign<'l> {
 }
 
 /// Runs the trials one after the other on this lab, each from where the one before it ended.
-pub fn run(lab: &Lab, trials: &[Trial], first: usize) -> Report {
+/// What happened when is kept in the target folder as `failover-NAME`.
+pub fn run(lab: &Lab, name: &str, trials: &[Trial]) -> Report {
     let stations = stations(lab, Way::Ssh, "service.toml");
     let mut campaign =
         Campaign { lab, stations, observer: Observer::new(lab), writer: Writer::new(lab), active: NODES[0] };
     campaign.a_person_settles(NODES[0]);
     let mut report = Report::default();
     for (n, trial) in trials.iter().enumerate() {
-        let (end, gap) = campaign.trial(n + first, trial);
+        let (end, gap) = campaign.trial(n, trial);
         let fault = trial.fault.map(|(f, v)| format!("{f:?} {v:?}")).unwrap_or_default();
         let killed = if trial.killed.is_some() { " hawiz killed" } else { "" };
         *report.ends.entry((format!("{fault}{killed}").trim().to_string(), end)).or_default() += 1;
         report.gaps.push(gap);
     }
     let verdict = campaign.observer.verdict();
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failover-timeline");
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("failover-{name}"));
     std::fs::write(&kept, &verdict.timeline).expect("the target folder is writable");
     verdict.is_clean();
     report.violations = verdict.violations;
@@ -158,9 +168,9 @@ pub fn run(lab: &Lab, trials: &[Trial], first: usize) -> Report {
 }
 
 impl Campaign<'_> {
-    fn trial(&mut self, n: usize, trial: &Trial) -> (Way2End, Duration) {
+    fn trial(&mut self, n: usize, trial: &Trial) -> (End, Duration) {
         let (from, to) = (self.active, NODES[usize::from(self.active == NODES[0])]);
-        // Even ones from the one station, odd ones from the other.
+        // From the one station and the other in turn.
         let station = &self.stations[n % 2];
         self.writer.next(PATIENCE);
         self.observer.note(format!("trial {n}: {from} to {to}, {trial:?}"));
@@ -205,7 +215,7 @@ impl Campaign<'_> {
         self.observer.note(format!("ended {codes:?}"));
         let is_whole = |to: &str| self.observer.active() == (vec![to], vec![to]);
         // A database whose host had its power cut is started by nobody; what hawiz said was so when it said it.
-        let mut end = Way2End::Alone;
+        let mut end = End::Alone;
         let mut settled = codes.len() == commands(trial.how, from, to).len()
             && codes.iter().all(|c| *c == Some(0))
             && self.soon(|| is_whole(to));
@@ -213,7 +223,7 @@ impl Campaign<'_> {
             (end, settled) = self.again(station, to);
         }
         if !settled {
-            end = if end == Way2End::Unknown { end } else { Way2End::Person };
+            end = if end == End::Unknown { end } else { End::Person };
             self.a_person_settles(to);
         }
         self.active = to;
@@ -225,7 +235,7 @@ impl Campaign<'_> {
         (end, gap)
     }
     /// hawiz is asked to end what it began, then to hand over once more.
-    fn again(&self, station: &Station, to: &'static str) -> (Way2End, bool) {
+    fn again(&self, station: &Station, to: &'static str) -> (End, bool) {
         let from = NODES[usize::from(to == NODES[0])];
         let mut said = station.say(&["resume", "--yes"]);
         if said.code == Some(6) {
@@ -233,16 +243,26 @@ impl Campaign<'_> {
         }
         self.observer.note(format!("resumed or rolled back: {:?} {}", said.code, said.last()));
         if said.code == Some(7) {
-            return (Way2End::Unknown, false);
+            return (End::Unknown, false);
         }
+        let mut end = End::Again;
         for line in [["deactivate", "--on", from, "--yes"], ["activate", "--on", to, "--yes"]] {
-            let said = station.say(&line);
+            let mut said = station.say(&line);
+            if said.code == Some(5) {
+                // A lock that nobody could give back: only a person may say that its run is over.
+                end = End::Unlocked;
+                for node in NODES {
+                    let unlocked = station.say(&["unlock", node, "--reason", "its run has ended"]);
+                    self.observer.note(format!("unlock {node}: {:?} {}", unlocked.code, unlocked.last()));
+                }
+                said = station.say(&line);
+            }
             self.observer.note(format!("{line:?}: {:?} {}", said.code, said.last()));
             if said.code != Some(0) {
-                return (Way2End::Again, false);
+                return (end, false);
             }
         }
-        (Way2End::Again, self.soon(|| self.observer.active() == (vec![to], vec![to])))
+        (end, self.soon(|| self.observer.active() == (vec![to], vec![to])))
     }
     /// As a person would who gave up on what was begun: both hosts down for good, records gone, then one active.
     fn a_person_settles(&self, to: &str) {

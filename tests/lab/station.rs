@@ -4,6 +4,7 @@
 //! other, or at both at once, must not depend on a shared disk.
 
 use crate::rig::{Lab, Said, said, script, text};
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -37,7 +38,7 @@ pub fn stations<'l>(lab: &'l Lab, way: Way, playbook: &str) -> [Station<'l>; 2] 
 impl Station<'_> {
     pub fn hawiz(&self, args: &[&str]) -> Command {
         let dir = self.lab.run.join(self.name);
-        let mut hawiz = self.lab.hawiz_at(self.name, &dir.join(self.site), &self.playbook, &dir.join("state"), args);
+        let mut hawiz = self.lab.hawiz_at(self.name, &dir.join(self.site), &self.playbook, &self.state(), args);
         hawiz.env("HAWIZ_SSH_CONFIG", dir.join("config"));
         hawiz
     }
@@ -53,7 +54,6 @@ impl Station<'_> {
         self.fence_as(node, action, "sesame")
     }
     pub fn fence_as(&self, node: &str, action: &str, password: &str) -> Said {
-        use std::io::Write;
         let run = self.lab.run.display();
         let options = format!("action={action}\nip={run}\nplug={node}\nusername=admin\npassword={password}\n");
         let mut agent = Command::new("nsenter");
@@ -64,10 +64,30 @@ impl Station<'_> {
         let out = agent.wait_with_output().expect("a child of ours");
         Said { code: out.status.code(), out: text(&[out.stdout, out.stderr].concat()) }
     }
+    /// From now on its state directory is a disk of half a MiB; `down` takes it away.
+    pub fn small_disk(&self) {
+        let done =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=512k,mode=700", "hzlab"]).arg(self.state()).status();
+        assert!(done.is_ok_and(|s| s.success()), "no small disk can be mounted");
+    }
+    /// Fills the small disk to its last byte, or makes room again.
+    pub fn fill(&self, full: bool) {
+        let file = self.state().join("fill");
+        if full {
+            // It ends when the disk is full.
+            let filled = std::fs::File::create(file)
+                .and_then(|mut f| std::io::copy(&mut std::io::repeat(0).take(1 << 20), &mut f));
+            assert!(filled.is_err(), "the disk is larger than it should be");
+        } else {
+            std::fs::remove_file(file).expect("it was filled");
+        }
+    }
+    fn state(&self) -> PathBuf {
+        self.lab.run.join(self.name).join("state")
+    }
     /// As if nobody had ever worked here.
     pub fn forget(&self) {
-        let state = self.lab.run.join(self.name).join("state");
-        for entry in std::fs::read_dir(&state).into_iter().flatten().flatten() {
+        for entry in std::fs::read_dir(self.state()).into_iter().flatten().flatten() {
             let path = entry.path();
             let gone = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
             gone.expect("the state directory is ours");
