@@ -64,23 +64,24 @@ impl Station<'_> {
         let out = agent.wait_with_output().expect("a child of ours");
         Said { code: out.status.code(), out: text(&[out.stdout, out.stderr].concat()) }
     }
-    /// From now on its state directory is a disk of half a MiB; `down` takes it away.
-    pub fn small_disk(&self) {
-        let done =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=512k,mode=700", "hzlab"]).arg(self.state()).status();
-        assert!(done.is_ok_and(|s| s.success()), "no small disk can be mounted");
-    }
-    /// Fills the small disk to its last byte, or makes room again.
-    pub fn fill(&self, full: bool) {
-        let file = self.state().join("fill");
-        if full {
-            // It ends when the disk is full.
-            let filled = std::fs::File::create(file)
-                .and_then(|mut f| std::io::copy(&mut std::io::repeat(0).take(1 << 20), &mut f));
-            assert!(filled.is_err(), "the disk is larger than it should be");
-        } else {
-            std::fs::remove_file(file).expect("it was filled");
-        }
+    /// Does it with a state directory on a disk of half a MiB that is full to the last byte, then with room on that disk.
+    pub fn with_a_full_disk(&self, full: impl FnOnce(), room: impl FnOnce()) {
+        let disk = |mut command: Command| {
+            let done = command.arg(self.state()).status();
+            assert!(done.is_ok_and(|s| s.success()), "the small disk: {command:?}");
+        };
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=512k,mode=700", "hzlab"]);
+        disk(mount);
+        let fill = self.state().join("fill");
+        // The copying ends when the disk is full.
+        let filled =
+            std::fs::File::create(&fill).and_then(|mut f| std::io::copy(&mut std::io::repeat(0).take(1 << 20), &mut f));
+        assert!(filled.is_err(), "the disk is larger than it should be");
+        full();
+        std::fs::remove_file(&fill).expect("it was filled");
+        room();
+        disk(Command::new("umount"));
     }
     fn state(&self) -> PathBuf {
         self.lab.run.join(self.name).join("state")
