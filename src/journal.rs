@@ -25,7 +25,7 @@ mod place;
 mod read;
 mod runs;
 
-pub use copy::{Copy, Trail, stations};
+pub use copy::{Copy, Trail, arrived, stations};
 pub use place::{new_run_id, state_dir};
 pub use read::Follow;
 pub use runs::{Summary, later_run_touching, latest_open, runs};

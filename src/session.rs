@@ -36,6 +36,7 @@ use crate::shell::Value;
 use crate::transport::{Need, Said, Ways, ssh};
 use door::Door;
 pub use door::STATE;
+pub use lock::Broken;
 use seat::Seat;
 pub use station::{Copied, Left, Standing, name};
 use std::path::PathBuf;
@@ -90,8 +91,12 @@ impl<P: FnMut(&Need) -> Said> Fleet<P> {
     }
     /// Who holds each node's lock now, in words. Changes nothing.
     pub fn holders(&mut self, nodes: &[String]) -> Vec<Option<String>> {
+        self.locks(nodes).into_iter().map(|(held, _)| held).collect()
+    }
+    /// That, and the runs whose lock was broken and that nobody has gone on with since.
+    pub fn locks(&mut self, nodes: &[String]) -> Vec<(Option<String>, Vec<Broken>)> {
         let asked = self.each(nodes.iter().map(|n| (n.as_str(), ())), |seat, ()| seat.holder());
-        asked.into_iter().map(Option::flatten).collect()
+        asked.into_iter().map(Option::unwrap_or_default).collect()
     }
     /// As [`Reach::look_all`], against the clock.
     pub fn look_timed(&mut self, asks: &[Ask]) -> Vec<Timed> {

@@ -52,12 +52,11 @@ hz_generation() { # hz_g: the generation that is there now, its run and words in
   hz_w=${hz_w:-somebody whose name cannot be read}
   hz_silence
 }
-hz_station() { # run: hz_s the station that has worked on it last, hz_v who that was and why it had the lock broken before
-  hz_s='' hz_v=''
-  { read -r hz_s && IFS= read -r hz_v; } 2>/dev/null <"$hz_state/run.$1/station"
-  hz_x=
-  { IFS= read -r hz_x <"$hz_state/run.$1/broken"; } 2>/dev/null
-  hz_v=$hz_v${hz_x:+; $hz_x}
+hz_station() { # run: hz_s the station that has worked on it last, hz_v who that was, hz_z why its lock was broken, with hz_v too
+  hz_s='' hz_v='' hz_z=''
+  { read -r hz_s && IFS= read -r hz_v && IFS= read -r hz_z; } 2>/dev/null <"$hz_state/run.$1/station"
+  { IFS= read -r hz_z <"$hz_state/run.$1/broken"; } 2>/dev/null
+  hz_v=$hz_v${hz_z:+; $hz_z}
 }
 hz_sync() {
   sync "$@" 2>/dev/null || sync
@@ -130,7 +129,9 @@ $5" >"$hz_own/$3/info" && hz_line "$hz_lib$hz_leader" >"$hz_own/$3/leader" || re
     ;;
   esac
   hz_line "${6##* }
-$5" >"$hz_own/station" || return
+$5
+$hz_z" >"$hz_own/station" || return
+  rm -f "$hz_own/broken"
   if [ ! -s "$hz_own/marker" ]; then hz_line "$2" >"$hz_own/marker" || return; fi
   rm -f "$hz_own/finished"
   hz_sync "$hz_own/marker" "$hz_own/station" "$hz_own" "$hz_state" "$hz_state/lock"
@@ -166,6 +167,9 @@ hz_release() { # directory for the record
 hz_who() { # seq
   hz_begin "$1"
   if hz_generation; then hz_line "held $hz_w"; fi
+  for hz_d in "$hz_state"/run.*/broken; do
+    { IFS= read -r hz_x <"$hz_d" && hz_d=${hz_d%/broken} && hz_line "broken ${hz_d##*/run.} $hz_x"; } 2>/dev/null
+  done
   hz_end "$1" 0
 }
 hz_unlock() { # seq run generation
@@ -313,6 +317,14 @@ hz_kept() { # HASH.out or HASH.err: what is kept of it, the gap named
   echo "[hawiz: about $((hz_x + hz_y - hz_h - hz_h)) bytes were left out here]"
   cat "$1.tail" "$1" | tail -c "$hz_h"
 }
+hz_refused() { # seq why
+  hz_v=$2
+  if [ ! -d "${hz_d%/*}" ]; then
+    hz_x=${hz_d%/*}
+    hz_taken "${hz_x##*/}"
+  fi
+  hz_line "@$hz_n.$1!$hz_v"
+}
 hz_into() { # to where the claim is
   hz_f=${hz_d##*/}
   cd "${hz_d%/*}"
@@ -326,7 +338,7 @@ hz_follow() { # seq secret
   while read -r hz_k hz_v; do
     case $hz_k in
     c) echo "@$hz_n.$1+$hz_v" ;;
-    r) hz_line "@$hz_n.$1!$hz_v"; return ;;
+    r) hz_refused "$1" "$hz_v"; return ;;
     *) hz_flow "$1" ;;
     esac
   done
@@ -338,7 +350,7 @@ hz_follow() { # seq secret
     echo "@$hz_n.$1"0
   done
   # Who cancels it by force writes the code when nobody of the group is left, a moment after the leader.
-  if [ ! -e "$hz_f.go" ]; then hz_line "@$hz_n.$1!its leader could not begin"; return; fi
+  if [ ! -e "$hz_f.go" ] || [ -s "$hz_f.go" ]; then hz_refused "$1" "its leader could not begin"; return; fi
   hz_y=10
   if [ -e "$hz_f.kill" ]; then hz_y=60; fi
   until hz_code || [ "$hz_y" = 0 ]; do

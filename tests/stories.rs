@@ -212,6 +212,13 @@ stories! {
         s.person(&[Said::Yes]);
         s
     };
+    a_lock_that_was_taken_over_ends_a_run_with_five_whatever_it_has_changed: plain(vec![
+        change("x", "a"), change("y", "b"), change("z", "a"),
+    ]), |s| {
+        let mut s = s.acts("make y", &[Act::Refused("the lock was taken over; unlocked by eve: gone")]);
+        s.person(&[Said::Yes]);
+        s
+    };
     a_lock_that_is_held_changes_nothing: two(), |s| {
         let mut s = s.fact("ready");
         s.world().locks.insert("a".into(), ("r0".into(), "eve@there, run r0".into()));

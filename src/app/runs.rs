@@ -138,6 +138,15 @@ fn again(
 ) -> Done {
     let who = Who::here().to_string();
     let (journal, plan, records) = Journal::open(state, run, &who)?;
+    if !matches!(way, Way::From(_)) && !journal::arrived(&records) {
+        return Err(Fatal::new(
+            Exit::NotReady,
+            format!(
+                "run `{run}` was taken over, but has not locked a node from here; what was done since is not known"
+            ),
+        )
+        .hint(format!("take it over anew: hawiz resume {run} --from NODE")));
+    }
     let history = History::of(&records);
     // A roll-back that was begun is gone on with, never left for the way forward.
     let back = matches!(way, Way::RollBack) || history.undoing;

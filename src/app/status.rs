@@ -26,8 +26,15 @@ pub(super) fn status(common: &Common, set: &Set) -> Done {
     let survey = survey::survey(plan, &mut fleet, true);
     let nodes: Vec<String> = reached(plan, &survey).collect();
     let register = register(plan, &nodes, &mut fleet);
-    let held = nodes.iter().cloned().zip(fleet.holders(&nodes));
-    let locks: BTreeMap<String, String> = held.filter_map(|(node, holder)| Some((node, holder?))).collect();
+    let (mut locks, mut broken) = (BTreeMap::new(), Vec::new());
+    for (node, (holder, stopped)) in nodes.iter().zip(fleet.locks(&nodes)) {
+        if let Some(holder) = holder {
+            locks.insert(node.clone(), holder);
+        }
+        let words =
+            |b: &crate::session::Broken| format!("run {} was stopped on {node} and not gone on with: {}", b.run, b.why);
+        broken.extend(stopped.iter().map(words));
+    }
     let (verdict, exit) = verdict(plan, &survey, register.as_ref());
     if common.output == Some(Output::Json) {
         let style = Style::stdout(colour(common), verbosity(common));
@@ -47,6 +54,7 @@ pub(super) fn status(common: &Common, set: &Set) -> Done {
     }
     let mut lines = register.as_ref().map(history).unwrap_or_default();
     lines.extend(locks.iter().map(|(node, holder)| format!("{node} is held by a run: {holder}")));
+    lines.append(&mut broken);
     lines.iter().flat_map(|l| ui::text::hang(&escape::line(l), style.width)).for_each(|l| say(&format!("{l}\n")));
     if plan.exclusive {
         let split = verdict.starts_with("SPLIT BRAIN");

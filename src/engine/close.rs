@@ -95,7 +95,12 @@ impl Engine<'_> {
         let left = !self.left_to_undo().is_empty();
         match verdict {
             // Not its own any more: whoever has it goes on with it or takes it back.
-            Verdict::Stopped if exit == Exit::Locked => out.push(format!("look:       hawiz {flags}show {run}")),
+            Verdict::Stopped if exit == Exit::Locked => {
+                out.push(format!("look:             hawiz {flags}show {run}"));
+                out.push(format!(
+                    "to have it back:  hawiz unlock NODE --reason TEXT, then hawiz {flags}resume {run} --from NODE"
+                ));
+            }
             Verdict::Stopped | Verdict::Failed | Verdict::Unknown | Verdict::Dry if self.history.undoing => {
                 if left {
                     out.push(format!("go on with the roll-back:  hawiz {flags}rollback {run}"));

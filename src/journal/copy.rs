@@ -28,7 +28,8 @@ pub struct Trail {
 }
 
 impl Trail {
-    pub(super) fn of(dir: &Path) -> Trail {
+    /// Of a run's directory.
+    pub fn of(dir: &Path) -> Trail {
         Trail { plan: dir.join(PLAN), journal: dir.join(JOURNAL) }
     }
     /// Why no other station will be able to go on with this run.
@@ -73,6 +74,13 @@ pub fn stations(records: &[Record]) -> Vec<String> {
         _ => None,
     };
     records.iter().filter_map(name).collect()
+}
+
+/// Whether the nodes know that the run is this station's: since it was taken over here, one of them was locked. Until then the
+/// station before may have gone on with it, and this record be too old.
+pub fn arrived(records: &[Record]) -> bool {
+    let taken = records.iter().rposition(|r| matches!(&r.event, Event::RunResumed { taken: Some(_), .. }));
+    taken.is_none_or(|at| records[at..].iter().any(|r| matches!(r.event, Event::NodeLocked { .. })))
 }
 
 /// How much a record knows: whoever went on with the run knows more than whoever was left behind.
@@ -150,7 +158,7 @@ impl Journal {
         let path = dir.join(JOURNAL);
         if dir.join(PLAN).exists() {
             let (_, records) = Journal::read(state, run_id)?;
-            if !copy.knows_more_than(&records) {
+            if arrived(&records) && !copy.knows_more_than(&records) {
                 return Err(Fatal::new(
                     Exit::Usage,
                     format!("run `{run_id}` is kept here already, and no copy of it knows more than that"),

@@ -19,11 +19,22 @@ pub struct Held {
     pub given_back: bool,
 }
 
+/// A run whose lock was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    pub run: String,
+    /// By whom, when and why.
+    pub why: String,
+}
+
 impl Seat {
-    /// Who holds the lock now, in words.
-    pub fn holder(&mut self) -> Option<String> {
-        let said = self.ask_again("hz_who", &[], PROMPTLY).ok()?;
-        said.lines().find_map(|l| l.strip_prefix("held ").map(String::from))
+    /// Who holds the lock now, in words; and the runs whose lock was broken and that nobody has gone on with since.
+    pub fn holder(&mut self) -> (Option<String>, Vec<Broken>) {
+        let said = self.ask_again("hz_who", &[], PROMPTLY).unwrap_or_default();
+        let held = said.lines().find_map(|l| l.strip_prefix("held ").map(String::from));
+        let broken = said.lines().filter_map(|l| l.strip_prefix("broken ")?.split_once(' '));
+        let broken = broken.map(|(run, why)| Broken { run: run.into(), why: why.into() });
+        (held, broken.collect())
     }
 
     pub fn lock(&mut self, run: &str, marker: &str, holder: &str) -> Result<Locked, Unreachable> {

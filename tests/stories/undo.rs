@@ -42,6 +42,13 @@ stories! {
         s.roll_back_runbook();
         s
     };
+    an_undo_whose_lock_was_taken_over_is_not_stuck_and_ends_with_five: three(), |s| {
+        let taken = Act::Refused("the lock was taken over; unlocked by eve: gone");
+        let mut s = s.acts("make z", &[Act::Fail(1)]).acts("drop y", &[taken]);
+        s.runbook();
+        s.roll_back_runbook();
+        s
+    };
     an_undo_that_changes_nothing_is_stuck: three(), |s| {
         let mut s = s.acts("make z", &[Act::Fail(1)]).acts("drop y", &[Act::Fail(0)]);
         s.runbook();
