@@ -199,6 +199,9 @@ impl Drop for Lab {
         ] {
             assert_eq!(left(dir), 0, "something of {token} is left in {dir}");
         }
+        let disks = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+        let disks = disks.filter_map(|d| std::fs::read_to_string(d.path().join("loop/backing_file")).ok());
+        assert_eq!(disks.filter(|file| file.contains(&*self.run.to_string_lossy())).count(), 0, "a disk is left");
         let mounts = std::fs::read_to_string("/proc/self/mounts").expect("there is /proc");
         assert!(!mounts.contains(&*self.run.to_string_lossy()), "{mounts}");
         assert!(!self.run.exists());
