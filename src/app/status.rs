@@ -17,6 +17,7 @@ use crate::register::Register;
 use crate::survey::{self, Survey};
 use crate::ui::{self, Ink, Style, escape};
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 
 pub(super) fn status(common: &Common, set: &Set) -> Done {
     let read = files::read(common, "status", set)?;
@@ -44,18 +45,20 @@ pub(super) fn status(common: &Common, set: &Set) -> Done {
         return Ok(exit);
     }
     let style = Style::stdout(colour(common), verbosity(common));
+    // What is read by a program has whole lines.
+    let width = if std::io::stdout().is_terminal() { style.width } else { usize::MAX };
     say(&matrix(plan, &survey, &style));
     if plan.exclusive {
         say("\nWho is active\n");
         for (node, proven) in &survey.proof {
             let line = evidence(node, proven, &style);
-            ui::text::hang(&line, style.width).iter().for_each(|l| say(&format!("{l}\n")));
+            ui::text::hang(&line, width).iter().for_each(|l| say(&format!("{l}\n")));
         }
     }
     let mut lines = register.as_ref().map(history).unwrap_or_default();
     lines.extend(locks.iter().map(|(node, holder)| format!("{node} is held by a run: {holder}")));
     lines.append(&mut broken);
-    lines.iter().flat_map(|l| ui::text::hang(&escape::line(l), style.width)).for_each(|l| say(&format!("{l}\n")));
+    lines.iter().flat_map(|l| ui::text::hang(&escape::line(l), width)).for_each(|l| say(&format!("{l}\n")));
     if plan.exclusive {
         let split = verdict.starts_with("SPLIT BRAIN");
         say(&format!("{}\n", if split { style.paint(Ink::Bad, &verdict) } else { verdict }));
