@@ -247,7 +247,7 @@ const WORDS: &[(&str, &str)] = &[
     ),
     (
         "lock",
-        "One run at a time works on a node; its lock lies in the node's state directory and says who holds it. A run that crashed keeps its lock until `hawiz resume` or `hawiz rollback` of that run. `hawiz unlock NODE --reason TEXT` takes it away; late claims of the old holder then fail.",
+        "One run at a time works on a node; its lock lies in the node's state directory and says who holds it. A run that crashed keeps its lock until `hawiz resume` or `hawiz rollback` of that run. `hawiz unlock NODE --reason TEXT` takes it away: it shows who holds it and what of that run still runs there, which is waited for (--wait) or stopped (--stop). Late claims of the old holder then fail, and its run ends with 5. `hawiz resume --from NODE` goes on with that run here.",
     ),
     (
         "unknown",
