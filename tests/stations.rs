@@ -268,6 +268,34 @@ fn a_station_never_replaces_its_own_record_by_one_that_knows_less() {
 }
 
 #[test]
+fn a_run_that_loses_one_of_its_nodes_stops_there_and_gives_the_others_back() {
+    let world = World::new(&failover());
+    let waits = "name = \"Waits\"\nrun.sh = 'echo begun >>\"$w/$node/trace\"; while [ ! -e \"$w/go\" ]; do sleep 0.05; done'\nundo.none = \"\"\n";
+    let last = step("Last", "on = [\"a\", \"b\"]");
+    world.playbook(&format!(
+        "format = 1\ntitle = \"Two\"\n[inputs]\nw = {{}}\n[[activate]]\nstage = \"Go\"\n[[activate.step]]\n{waits}[[activate.step]]\n{last}"
+    ));
+    let mut first = First::start(&world, &["activate", "--on", "a", "--yes"]);
+    until("the first step runs", || world.trace("a").len() == 1);
+    assert!(world.locked("a") && world.locked("b"));
+    // Nothing of it runs on b, so nothing needs to be said about that.
+    there(&world, &["unlock", "b", "--reason", "it is needed"]).is(0).says("nothing of that run runs there any more");
+    world.put("w/go", "");
+    let (code, out) = first.ends(&world);
+    assert_eq!(code, Some(5), "{out}");
+    let last = out.lines().last().expect("it ends");
+    assert!(
+        last.contains("because: b: the lock was taken over; unlocked by ") && last.contains(": it is needed; "),
+        "{last}"
+    );
+    assert_eq!((world.trace("a"), world.trace("b")), (vec!["begun".into(), "last".into()], Vec::<String>::new()));
+    assert!(!world.locked("a") && !world.locked("b"));
+    // Nobody has gone on with it, so its own station may.
+    world.hawiz(&["resume", "--yes"]).is(0);
+    assert_eq!(world.trace("b"), ["last"]);
+}
+
+#[test]
 fn a_run_that_was_taken_over_and_not_begun_is_taken_over_anew() {
     let (world, first, run) = in_the_middle();
     drop(first);
@@ -314,6 +342,7 @@ fn killed_at_random_moments_and_taken_over_every_step_is_made_once_and_the_recor
             }
         }
         let said = format!("killed after {ms} ms, {cut}");
+
         let run = world.runs().pop().unwrap_or_default();
         let from = if copies(world, "a").is_empty() { "b" } else { "a" };
         let ended = there(world, &["resume", "--from", from, "--yes"]);

@@ -81,6 +81,7 @@ pub(super) fn take_over(
             best.copy.records.len()
         ),
     );
+    best.copy.plan.here = nodes.iter().find(|n| n.how == How::Local).map(|n| n.name.clone());
     best.copy.plan.nodes = nodes;
     for source in best.copy.plan.sources.iter_mut().filter(|s| s.what == "site") {
         if let Ok(path) = std::path::absolute(&site.path) {
@@ -170,4 +171,54 @@ fn over(copy: &Copy, run: &str) -> Result<(), Fatal> {
     }
     let how = history.finished.map(|(v, _)| crate::ui::report::verdict(v)).unwrap_or("ended");
     Err(Fatal::new(Exit::Usage, format!("run `{run}` is over ({how}); there is nothing to go on with")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, how: &str, address: Option<&str>) -> Node {
+        let text = format!("{{\"name\":\"{name}\",\"how\":{how},\"vars\":[]}}");
+        let node: Node = serde_json::from_str(&text).expect("a node");
+        Node { address: address.map(String::from), ..node }
+    }
+    fn plan(nodes: Vec<Node>) -> Plan {
+        let plan: Plan = serde_json::from_str(
+            r#"{"format":1,"hawiz":"0","procedure":"p","title":"t","sources":[],"target":null,"here":null,"nodes":[],"env":[],"functions":[],"captures":[],"inputs":[],"secrets":[],
+                "stages":[],"exclusive":false,"activates":false,"proof":[],"digest":"d"}"#,
+        )
+        .expect("a plan");
+        Plan { nodes, ..plan }
+    }
+
+    #[test]
+    fn nodes_are_reached_as_the_site_file_here_says_and_else_as_the_run_did() {
+        let (local, ssh, via) = ("\"local\"", "\"ssh\"", "{\"via\":[\"sh\"]}");
+        let run = plan(vec![
+            node("a", local, Some("10.0.0.1")),
+            node("b", ssh, Some("b.old")),
+            node("c", ssh, Some("c.old")),
+        ]);
+        let here = vec![node("a", ssh, Some("a.new")), node("b", via, None), node("d", via, None)];
+        let found = reached(&run, here).expect("all can be reached");
+        let found: Vec<_> = found.iter().map(|n| (&*n.name, &n.how, n.address.as_deref())).collect();
+        let wanted: [(&str, &How, Option<&str>); 3] = [
+            ("a", &How::Ssh, Some("a.new")),
+            ("b", &How::Via(vec!["sh".into()]), Some("b.old")),
+            ("c", &How::Ssh, Some("c.old")),
+        ];
+        assert_eq!(found, wanted);
+        let alone = plan(vec![node("a", local, None)]);
+        let said = reached(&alone, Vec::new()).expect_err("it was this machine of another station").to_string();
+        assert!(said.starts_with("the site file does not say how `a` is reached from here"), "{said}");
+    }
+
+    #[test]
+    fn without_a_name_the_newest_run_is_taken() {
+        let kept =
+            || vec!["20261122-1-activate-a".to_string(), "20261123-1-activate-b".into(), "20261121-9-setup".into()];
+        assert_eq!(pick(kept(), "a", None).ok().as_deref(), Some("20261123-1-activate-b"));
+        assert_eq!(pick(kept(), "a", Some("20261121-9-setup".into())).ok().as_deref(), Some("20261121-9-setup"));
+        assert!(pick(kept(), "a", Some("other".into())).is_err() && pick(Vec::new(), "a", None).is_err());
+    }
 }
