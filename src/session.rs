@@ -1,8 +1,8 @@
 //! One protocol for every node: looks, recorded steps, the lock, and the truth after a lost link.
 //!
 //! Why it exists: a link can be cut at any byte, and the question "did it run?" must then have an answer. So every node gets
-//! the same small prelude (`session.sh`) over whatever stream its transport opens, and the node itself keeps what is true: a
-//! step is claimed there, started there by a leader that outlives the link, and its code is kept there.
+//! the same small prelude (`session.sh`, `lock.sh`) over whatever stream its transport opens, and the node itself keeps what
+//! is true: a step is claimed there, started there by a leader that outlives the link, and its code is kept there.
 //!
 //! The eight rules, and where they live:
 //! 1. *Never* is final: leader and whoever asks race to make the claim's `go`; the first decides (`hz_tell`, `leader.sh`).
@@ -21,6 +21,7 @@
 mod abreast;
 mod copy;
 mod door;
+mod lay;
 mod live;
 mod lock;
 mod root;

@@ -251,3 +251,46 @@ fn a_node_that_was_rebooted_says_so() {
     fleet.forget("n");
     assert_ne!(fleet.greet("n").expect("it is up again").boot, hello.boot);
 }
+
+#[test]
+fn another_station_finds_over_ssh_what_the_first_has_left_and_what_its_record_says() {
+    let Some(server) = Server::default().start() else { return };
+    let record = |n: u32| format!("{{\"seq\":{n},\"what\":\"it's ü, 100% \\\\n\"}}\n");
+    // More than goes in front of one message.
+    let journal: String = (0..6000).map(record).collect();
+    std::fs::write(server.dir.join("plan.json"), vec![b'p'; 100_000]).expect("the folder is ours");
+    std::fs::write(server.dir.join("journal.jsonl"), &journal).expect("the folder is ours");
+    let mut first = fleet(&server);
+    first.carry(hawiz::journal::Trail::of(&server.dir), &["m".into()]);
+    let hello = first.greet("n").unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(first.lock("n", "r", "m", "me@here, pid 1"), Ok(Locked::Ours));
+    let pieces = journal.len() / (256 * 1024) + 1;
+    for attempt in 1..=pieces as u32 {
+        let ended = run(&mut first, &claim(&hello.boot, "quick", attempt), &sent("exit 4"));
+        assert_eq!(ended.end, Progress::Done(4));
+    }
+    let running = claim(&hello.boot, "runs", 1);
+    assert_eq!(first.start("n", &running, &sent("sleep 300")), Started::Running);
+
+    let mut second = fleet(&server);
+    let standing = second.standing("n", None).expect("it can be reached");
+    let (run, who) = standing.holder.expect("it is held");
+    assert!(
+        run == "r" && who.starts_with("me@here, pid 1, run r, since 2") && who.contains(", last heard of "),
+        "{who}"
+    );
+    let name = hawiz::session::name("n", &running);
+    let found = standing.claims.iter().find(|c| c.name == name).expect("it was claimed");
+    assert_eq!((standing.claims.len(), &found.truth), (pieces + 1, &Some(Truth::Running)));
+    second.break_lock("n", "gone").expect("it can be reached").expect("it was held");
+    assert_eq!(second.end("n", "r", &name, Duration::from_secs(5)), Ok(Truth::Done(143)));
+    assert_eq!(second.copies("n"), Ok(vec!["r".into()]));
+    let copied = second.copied(&["n".into()], "r").pop().expect("one was asked").expect("it can be reached");
+    let copied = copied.expect("there is one");
+    assert_eq!((copied.plan.len(), copied.journals.len()), (100_000, 1));
+    let lines: String =
+        String::from_utf8_lossy(&copied.journals[0]).split_inclusive('\n').filter(|l| *l != "\n").collect();
+    assert!(lines == journal, "{} of {}", lines.len(), journal.len());
+    let late = first.start("n", &claim(&hello.boot, "late", 1), &sent("true"));
+    assert_eq!(late, Started::Refused("the lock was taken over; gone".into()));
+}

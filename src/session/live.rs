@@ -4,7 +4,7 @@
 //! in order, and never before it is certain that it is not the beginning of a mark.
 
 use super::wire::{Kept, Link, Lost, find, now};
-use crate::reach::{Progress, Reply};
+use crate::reach::{Progress, Reply, Truth};
 use crate::shell::Value;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -141,6 +141,18 @@ pub fn look(
 
 pub fn reply(code: Option<i32>, kept: (Kept, Kept), problem: Option<String>) -> Reply {
     Reply { code, out: Value(kept.0.finish()), err: Value(kept.1.finish()), problem }
+}
+
+/// What the node says of a claim.
+pub fn truth(said: &str) -> Truth {
+    let (word, rest) = said.trim().split_once(' ').unwrap_or((said.trim(), ""));
+    match word {
+        "never" => Truth::Never,
+        "running" => Truth::Running,
+        "done" => rest.parse().map_or_else(|_| Truth::Unknown("its code was not understood".into()), Truth::Done),
+        "unknown" => Truth::Unknown(rest.to_string()),
+        _ => Truth::Unknown("the node did not say".into()),
+    }
 }
 
 /// What a recorded step says besides output.

@@ -5,7 +5,7 @@
 
 use super::copy::Copying;
 use super::door::{Door, Opened, PROMPTLY};
-use super::live::{self, Following, Looking, Word};
+use super::live::{self, Following, Looking, Word, truth};
 use super::lock::Held;
 use super::wire::{self, Kept, Link, Lost, now, random, word};
 use crate::reach::{Claim, Greeting, Progress, Reply, Sent, Started, Truth, Unreachable};
@@ -33,29 +33,6 @@ pub(super) enum Step {
     /// On a node without claims: its own streams are the session's.
     Bare(Looking, Vec<Progress>),
 }
-
-/// A script on a terminal has the login's world, as far as the session would change it: where it stands and where programs of
-/// the administrator are.
-const WORLD: &str = "cd /\nPATH=${PATH:+$PATH:}/usr/local/sbin:/usr/sbin:/sbin\nexport PATH\n";
-/// Keeps what it reads and says where that lies: its own kept output. Without claims there is none; then a file that removes
-/// itself when it is started.
-///
-/// mksh has a pipe for its own standard output while it starts what is substituted, so that is asked of a copy.
-const LAY: &str = r#"umask 077
-exec 4>&1
-hz_f=$(ls -l "/proc/$$/fd/4")
-hz_f=${hz_f##*-> }
-case $hz_f in
-/*.out) cat ;;
-*)
-  hz_f=/tmp/hawiz-@NONCE@
-  set -C
-  { echo 'rm -f -- "$0"'; cat; } >"$hz_f"
-  ;;
-esac
-printf '%s
-' "$hz_f" >&2
-"#;
 
 /// What standard output and standard error have said.
 type Both = (Kept, Kept);
@@ -98,17 +75,6 @@ pub(super) fn hash(parts: &[&str]) -> String {
         sha.update(part.as_bytes());
     }
     sha.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
-}
-
-pub(super) fn truth(said: &str) -> Truth {
-    let (word, rest) = said.trim().split_once(' ').unwrap_or((said.trim(), ""));
-    match word {
-        "never" => Truth::Never,
-        "running" => Truth::Running,
-        "done" => rest.parse().map_or_else(|_| Truth::Unknown("its code was not understood".into()), Truth::Done),
-        "unknown" => Truth::Unknown(rest.to_string()),
-        _ => Truth::Unknown("the node did not say".into()),
-    }
 }
 
 impl Seat {
@@ -424,31 +390,6 @@ impl Seat {
         Started::Lost(end)
     }
 
-    /// The claim's own record holds the script: where another run takes the lock over, the file is gone before it starts.
-    pub fn lay(&mut self, claim: &Claim, sent: &Sent) -> Result<String, String> {
-        let script = [WORLD.as_bytes(), &sent.script].concat();
-        let lay = LAY.replace("@NONCE@", &random(8)).into_bytes();
-        match self.start(claim, &Sent { script: lay, stdin: Some(script), secret: false }) {
-            Started::Running => {}
-            Started::Refused(why) | Started::Lost(why) => return Err(why),
-        }
-        let until = now() + PROMPTLY;
-        let mut said = Vec::new();
-        while now() < until {
-            match self.poll(claim, Duration::from_secs(1)) {
-                // The script, as it is kept.
-                Progress::Output(false, _) | Progress::Quiet => {}
-                Progress::Output(true, bytes) => said.extend(bytes),
-                Progress::Refused(why) | Progress::Lost(why) => return Err(why),
-                Progress::Done(code) => {
-                    let said = String::from_utf8_lossy(&said).trim().to_string();
-                    return if code == 0 && said.starts_with('/') { Ok(said) } else { Err(said) };
-                }
-            }
-        }
-        Err("the node did not answer".into())
-    }
-
     pub fn poll(&mut self, claim: &Claim, wait: Duration) -> Progress {
         if self.step.as_ref().is_none_or(|(c, _)| c != claim) {
             if self.unrecorded().is_some() {
@@ -557,17 +498,6 @@ impl Seat {
             end => {
                 self.drop_free();
                 Err(self.door.lost()(end.err().unwrap_or_else(|| Lost("no answer".into()))))
-            }
-        }
-    }
-
-    pub fn syslog(&mut self, line: &str) {
-        // Not worth a connection, never in the way of a step, and nobody waits for it: it has no answer.
-        if self.step.is_none() {
-            self.carry();
-            if let Some(link) = &mut self.link {
-                link.call("hz_syslog", &[&word(line.as_bytes())]);
-                link.send();
             }
         }
     }

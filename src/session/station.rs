@@ -69,7 +69,7 @@ impl Seat {
                 "held" => standing.holder = Some((held.clone(), rest.to_string())),
                 "claim" => {
                     let (name, state) = rest.split_once(' ').unwrap_or((rest, ""));
-                    let truth = (state != "claimed").then(|| super::seat::truth(state));
+                    let truth = (state != "claimed").then(|| live::truth(state));
                     standing.claims.push(Left { name: name.into(), truth });
                 }
                 _ => {}
@@ -96,7 +96,7 @@ impl Seat {
         let run = slug(run);
         let words: [&[u8]; 5] = [run.as_bytes(), name.as_bytes(), b"''", b"''", seconds.as_bytes()];
         let said = self.ask_again("hz_cancel", &words, PROMPTLY + grace).map_err(self.door.lost())?;
-        Ok(super::seat::truth(&said))
+        Ok(live::truth(&said))
     }
 
     /// The runs of which there is a copy.

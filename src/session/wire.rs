@@ -144,7 +144,7 @@ const NOISE: usize = 1 << 20;
 const FRAME: &str = include_str!("frame.sh");
 const HELLO: &str = include_str!("hello.sh");
 const LOOK: &str = include_str!("look.sh");
-const RECORD: &str = include_str!("../session.sh");
+const RECORD: &str = concat!(include_str!("lock.sh"), include_str!("../session.sh"));
 const LEADER: &str = include_str!("leader.sh");
 /// What a session is called for that has no need of [`RECORD`].
 const LOOKS: [&str; 5] = ["hz_look", "hz_feed", "hz_plain", "hz_kill", "hz_syslog"];
