@@ -319,6 +319,8 @@ fn walk(dir: &Path) -> (f64, f64) {
         hawiz: env!("CARGO_PKG_VERSION").into(),
         procedure: plan.procedure.clone(),
         target: plan.target.clone(),
+        from: None,
+        unplanned: false,
         plan: plan.digest.clone(),
         title: plan.title.clone(),
         sources: Vec::new(),

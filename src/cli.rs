@@ -73,6 +73,13 @@ pub enum Command {
     Activate(Go),
     /// Make a node stop being the active one
     Deactivate(Go),
+    /// Let one node give up and another take over, in one run
+    Failover {
+        #[command(flatten)]
+        roles: Roles,
+        #[command(flatten)]
+        go: Go,
+    },
     /// Prepare a node
     Setup(Go),
     /// Run any procedure of the playbook
@@ -89,6 +96,8 @@ pub enum Command {
         /// The procedure
         procedure: String,
         #[command(flatten)]
+        roles: Roles,
+        #[command(flatten)]
         set: Set,
         /// text, md (a checklist for paper), sh (to paste), json
         #[arg(long, default_value = "text", value_name = "FORMAT")]
@@ -98,6 +107,8 @@ pub enum Command {
     Check {
         /// The procedure [default: activate]
         procedure: Option<String>,
+        #[command(flatten)]
+        roles: Roles,
         #[command(flatten)]
         set: Set,
     },
@@ -189,6 +200,20 @@ pub enum Command {
 pub enum SchemaOf {
     Playbook,
     Site,
+}
+
+/// Who is who in a failover.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Roles {
+    /// Failover: the node that takes over [default: the only other one]
+    #[arg(long, value_name = "NODE")]
+    pub to: Option<String>,
+    /// Failover: the node that gives up [default: the one that is found active]
+    #[arg(long, value_name = "NODE")]
+    pub from: Option<String>,
+    /// Failover: that node is gone or not to be trusted; its power is cut, or you vouch for it
+    #[arg(long)]
+    pub unplanned: bool,
 }
 
 /// Which node, which values.

@@ -108,8 +108,10 @@ pub enum Proven {
     Active(String),
     /// It could not be looked at, and nobody vouches: why.
     CannotTell(String),
-    /// Somebody vouched, but it shows a sign of life: which.
+    /// Somebody vouched, or its power was cut, but it shows a sign of life: which.
     Alive(String),
+    /// Its power was cut in this run: by what.
+    Fenced(String),
 }
 
 /// Everything that can happen in a run.
@@ -124,6 +126,12 @@ pub enum Event {
         procedure: String,
         #[serde(default)]
         target: Option<String>,
+        /// `failover`: the node that gives up.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+        /// `failover`: `from` is left for lost.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unplanned: bool,
         plan: String,
         title: String,
         /// The files that were read.
@@ -259,6 +267,11 @@ pub enum Event {
         step: String,
         choice: String,
         reason: Option<String>,
+    },
+    /// A planned failover whose source stopped answering goes on without it: it is to be fenced or vouched for.
+    WentUnplanned {
+        node: String,
+        why: String,
     },
     /// An undo is about to run.
     UndoIntent {

@@ -82,6 +82,8 @@ pub struct History {
     pub finished: Option<(Verdict, u8)>,
     /// A roll-back of this run has begun.
     pub undoing: bool,
+    /// A planned failover that goes on unplanned: why.
+    pub unplanned: Option<String>,
     pub last_seq: u64,
 }
 
@@ -195,6 +197,7 @@ impl History {
                 self.skipped_by_choice.insert(step.clone());
             }
             Event::RunFinished { verdict, exit, .. } => self.finished = Some((*verdict, *exit)),
+            Event::WentUnplanned { why, .. } => self.unplanned = Some(why.clone()),
             Event::NodeUnreachable { .. }
             | Event::NodeLocked { .. }
             | Event::NodeHeld { .. }

@@ -28,7 +28,7 @@ mod runs;
 pub use copy::{Copy, Trail, arrived, stations};
 pub use place::{new_run_id, state_dir};
 pub use read::Follow;
-pub use runs::{Summary, later_run_touching, latest_open, runs};
+pub use runs::{Summary, later_run_touching, latest_failover, latest_open, runs};
 
 use crate::event::{Event, Record};
 use crate::plan::Plan;

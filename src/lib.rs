@@ -15,6 +15,7 @@ pub mod prompt;
 pub mod reach;
 pub mod register;
 pub mod resolve;
+pub mod roles;
 pub mod schema;
 pub mod secret;
 pub mod session;

@@ -6,6 +6,10 @@
 //! Invariant: a Plan that exists is runnable: every name, id, reference and script in it was checked when it was made
 //! ([`crate::resolve`]), and its digest covers all that a node will see.
 
+mod failover;
+
+pub use failover::{Failover, Fence, what};
+
 use crate::shell::{Command, Value, Want, Word};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -58,6 +62,15 @@ pub struct Plan {
     /// roll-back makes a node active again; where there is none, the node's name is to be typed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reactivation: Option<Gate>,
+    /// `failover`: who gives up and who takes over; `target` is then the node that takes over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failover: Option<Failover>,
+    /// Nodes whose power it cuts, and which steps show that it is off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fences: Vec<Fence>,
+    /// Looks from the node that becomes active; one that says *no* hears somebody else on an address that is to move to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moving: Vec<Look>,
     /// Paths that it mounts, unmounts, links or copies: hawiz's own state may not lie below them.
     #[serde(default)]
     pub paths: Vec<Value>,
@@ -150,6 +163,9 @@ pub struct Stage {
     /// The node on which `when` is looked at.
     #[serde(default)]
     pub when_on: Option<Place>,
+    /// `failover`: the node that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
     pub steps: Vec<Step>,
     /// Covers the commands of this stage; an answers file names it.
     pub digest: String,
@@ -245,6 +261,13 @@ pub struct Check {
     /// Output must be the same on all its nodes.
     #[serde(default)]
     pub same: bool,
+    /// Nodes that are not asked and count all the same: those that an unplanned failover has lost.
+    #[serde(default, skip_serializing_if = "is_none_at_all")]
+    pub lost: usize,
+}
+
+fn is_none_at_all(n: &usize) -> bool {
+    *n == 0
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -370,7 +393,7 @@ impl Check {
             TrueOn::All | TrueOn::None => Answer::Yes,
             TrueOn::One => sure(yes == 1),
             TrueOn::Any => sure(yes > 0),
-            TrueOn::Majority => sure(yes * 2 > all),
+            TrueOn::Majority => sure(yes * 2 > all + self.lost),
         }
     }
 }
@@ -410,8 +433,11 @@ impl Plan {
             }
         };
         self.stages.iter().filter_map(|s| s.when_on.as_ref()).for_each(&mut add);
-        let proofs = self.proof.iter().filter(|_| proofs);
-        for step in self.steps().chain(self.closing.iter().chain(proofs).flat_map(|p| &p.steps)) {
+        let lost = self.lost();
+        let proofs = self.proof.iter().filter(|p| proofs && lost != Some(&p.node));
+        let roles = self.roles();
+        let looked = self.closing.iter().chain(proofs).chain(roles).flat_map(|p| &p.steps);
+        for step in self.steps().chain(looked) {
             add(&step.place);
             if let What::Check(c) = &step.what {
                 c.looks.iter().for_each(|(place, _)| add(place));
@@ -422,7 +448,7 @@ impl Plan {
     /// Every command that may be sent or shown.
     pub fn for_commands<'a>(&'a self, mut each: impl FnMut(&'a Command)) {
         let proofs = self.proof.iter().chain(&self.closing).chain(&self.undone).flat_map(|p| &p.steps);
-        for look in self.stages.iter().filter_map(|s| s.when.as_ref()) {
+        for look in self.stages.iter().filter_map(|s| s.when.as_ref()).chain(&self.moving) {
             each(&look.command);
         }
         for step in self.steps().chain(proofs) {

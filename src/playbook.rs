@@ -48,6 +48,8 @@ pub struct Playbook {
     pub title: String,
     pub about: String,
     pub groups: Vec<At<String>>,
+    /// A failover so soon after another one needs a reason.
+    pub min_interval: Option<std::time::Duration>,
     pub env: Entries<At<String>>,
     pub inputs: Entries<Input>,
     pub node_vars: Entries<NodeVar>,

@@ -96,6 +96,10 @@ pub enum Choice {
     Skip,
     Undo,
     Quit,
+    /// A planned failover goes on without its source.
+    Unplanned,
+    /// Fencing does not work: a person vouches for the node instead.
+    Vouch,
     /// A running, overdue step: end it.
     EndIt,
     /// An unknown outcome: it happened, it did not.

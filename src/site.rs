@@ -15,6 +15,8 @@ pub struct Site {
     pub language: Option<String>,
     /// `peers = "none"`
     pub no_peers: bool,
+    /// A failover so soon after another one needs a reason.
+    pub min_interval: Option<std::time::Duration>,
     pub inputs: Entries<At<Given>>,
     pub secrets: Entries<Vec<String>>,
     pub nodes: Entries<Node>,
@@ -37,13 +39,17 @@ pub struct Node {
     pub state: Option<At<String>>,
     pub group: Option<At<String>>,
     pub vars: Entries<At<String>>,
-    pub fence: Option<Fence>,
+    /// Its fence devices; `off` on every one of them takes its power.
+    pub fence: Vec<Fence>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Fence {
+    pub span: std::ops::Range<usize>,
     pub agent: At<String>,
     pub options: Entries<At<String>>,
+    /// How long one command of it may take.
+    pub deadline: Option<std::time::Duration>,
 }
 
 /// `--answers F`

@@ -6,7 +6,7 @@
 
 use crate::engine::Wanted;
 use crate::event::{Looked, Proven, Purpose};
-use crate::plan::{Answer, Check, Look, OnFailure, Place, Plan, Step, What};
+use crate::plan::{Answer, Check, Look, OnFailure, Place, Plan, Proof, Step, What};
 use crate::reach::{Ask, Reach, Reply, Sent};
 use crate::shell::Value;
 use std::collections::BTreeMap;
@@ -144,7 +144,8 @@ impl Surveyor<'_> {
         let plan = self.plan;
         let mut wanted = Vec::new();
         let mut of = Vec::new();
-        for (n, proof) in plan.proof.iter().enumerate() {
+        let proofs: Vec<&Proof> = if plan.failover.is_some() { plan.roles() } else { plan.proof.iter().collect() };
+        for (n, proof) in proofs.iter().enumerate() {
             for step in &proof.steps {
                 let What::Check(check) = &step.what else { continue };
                 for (place, look) in &check.looks {
@@ -160,7 +161,7 @@ impl Surveyor<'_> {
         let first = self.out.looks.len();
         let seen = self.look_each(wanted);
         let mut evidence = self.out.looks[first..].iter().map(|l| l.evidence.clone());
-        let (mut active, mut open) = (vec![Vec::new(); plan.proof.len()], vec![Vec::new(); plan.proof.len()]);
+        let (mut active, mut open) = (vec![Vec::new(); proofs.len()], vec![Vec::new(); proofs.len()]);
         for ((n, step), seen) in of.into_iter().zip(seen) {
             let title = step.title.shown();
             let said = seen.as_ref().and_then(|_| evidence.next()).unwrap_or_default();
@@ -171,7 +172,7 @@ impl Surveyor<'_> {
                 _ => open[n].push(format!("{title}: {said}")),
             }
         }
-        for (proof, (active, open)) in plan.proof.iter().zip(active.into_iter().zip(open)) {
+        for (proof, (active, open)) in proofs.iter().zip(active.into_iter().zip(open)) {
             let proven = match self.out.unreachable.get(&proof.node) {
                 _ if !active.is_empty() => Proven::Active(format!("not so: {}", active.join("; "))),
                 Some(why) => Proven::CannotTell(format!("cannot be reached ({why})")),

@@ -9,7 +9,7 @@ use hawiz::event::{Event, Record, Verdict};
 use hawiz::journal::{Journal, later_run_touching, latest_open, runs};
 use hawiz::plan::Plan;
 use hawiz::problem::Exit;
-use samples::{RUN, WHO, every_event, finished, intent, newer_events, plan, recorded, started};
+use samples::{RUN, WHO, every_event, finished, intent, newer_events, plan, recorded, since, started};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -56,6 +56,7 @@ fn golden_journals_are_read_for_ever() {
     let torn = lines(&recorded(vec![started(), intent("xcatmn2", 1)]));
     let goldens = [
         ("every-event", lines(&recorded(every_event())), every_event()),
+        ("failover", lines(&recorded(since())), since()),
         ("torn", torn[..torn.len() - 20].to_string(), vec![started()]),
         (
             "resumed",
@@ -99,7 +100,7 @@ fn golden_journals_are_read_for_ever() {
 #[test]
 fn every_event_comes_back_as_it_was_written() {
     let mut seen = [false; samples::NUMBERS];
-    let all = || [every_event(), newer_events()].concat();
+    let all = || [every_event(), since(), newer_events()].concat();
     all().iter().for_each(|e| seen[samples::number(e)] = true);
     assert!(seen.iter().all(|s| *s), "an event is missing in the samples: {seen:?}");
 

@@ -419,7 +419,7 @@ fn every_toml_block_is_accepted() {
             ("toml answers", ""),
             ("toml part of a playbook", "format = 1\ntitle = \"x\"\n"),
             ("toml part of a step", "format = 1\ntitle = \"x\"\n[[activate]]\nstage = \"s\"\n[[activate.step]]\n"),
-            ("toml part of a site file", "playbook = \"xcat\"\n"),
+            ("toml part of a site file", "playbook = \"xcat\"\npeers = \"none\"\ninputs.vip = \"192.0.2.7\"\n"),
         ] {
             for block in blocks(&document, mark) {
                 seen += 1;

@@ -5,6 +5,8 @@
 
 #[path = "stories/again.rs"]
 mod again;
+#[path = "stories/failover.rs"]
+mod failover;
 #[path = "stories/lend.rs"]
 mod lend;
 #[path = "stories/power.rs"]

@@ -8,8 +8,10 @@ use crate::event::{Event, Outcome, Record, Verdict};
 use crate::journal::Journal;
 use crate::mask::Masker;
 use crate::plan::Plan;
+use crate::problem::{Exit, Fatal};
 use crate::prompt::terminal::Terminal;
 use crate::prompt::{Answer, Choice, Ended, Given, Prompter, Question};
+use crate::shell::Value;
 use crate::signal::{Interrupts, Signals, Stop};
 use crate::transport::terminal;
 use crate::ui::gate::{Drawer, Failed};
@@ -31,12 +33,15 @@ pub(super) struct Screen {
     dry: Option<(Rc<Plan>, Style)>,
     /// The stage whose gate was answered last.
     stage: String,
+    /// A planned failover that went on unplanned.
+    pub unplanned: bool,
 }
 
 impl Screen {
     pub(super) fn new(views: Views, dry: Option<(Rc<Plan>, Style)>) -> Rc<RefCell<Screen>> {
         let (looks, changed, stage) = (Looks::default(), Vec::new(), String::new());
-        Rc::new(RefCell::new(Screen { views, looks, failed: (0, None, false), changed, dry, stage }))
+        let unplanned = false;
+        Rc::new(RefCell::new(Screen { views, looks, failed: (0, None, false), changed, dry, stage, unplanned }))
     }
 
     pub(super) fn show(&mut self, record: &Record) {
@@ -46,6 +51,7 @@ impl Screen {
             Event::StepStarted { .. } => self.failed = (0, None, false),
             Event::StepFinished { title, outcome: Outcome::Done, .. } => self.changed.push(title.clone()),
             Event::GateAnswered { stage, .. } => self.stage.clone_from(stage),
+            Event::WentUnplanned { .. } => self.unplanned = true,
             Event::RunFinished { verdict: Verdict::Dry, .. } => self.rest(),
             _ => {}
         }
@@ -55,6 +61,7 @@ impl Screen {
     /// What would have come: before the verdict, which is the last that is read.
     fn rest(&mut self) {
         let Some((plan, style)) = &self.dry else { return };
+        let plan = plan.now(self.unplanned);
         let from = plan.stages.iter().position(|s| s.id == self.stage).unwrap_or(0);
         self.looks.now = Some(chrono::Utc::now());
         let text = rest_text(plan, from, &self.looks, style);
@@ -68,6 +75,8 @@ pub(super) struct Desk {
     pub journal: Journal,
     pub screen: Rc<RefCell<Screen>>,
     pub who: String,
+    /// All that must be kept out of what is shown and kept.
+    pub secrets: Vec<Vec<u8>>,
     /// None: there are no secrets.
     pub masker: Option<Masker>,
 }
@@ -88,6 +97,10 @@ impl Sink for Desk {
         let record = self.journal.append(event).map_err(|e| e.to_string())?;
         self.screen.borrow_mut().show(&record);
         Ok(())
+    }
+    fn hide(&mut self, secret: &Value) {
+        self.secrets.push(secret.0.clone());
+        self.masker = Some(Masker::new(self.secrets.iter()));
     }
     fn show(&mut self, event: Event) {
         let event = self.masked(event);
@@ -119,7 +132,8 @@ impl Person {
             // Once; when it is asked again the screen is another.
             screen.failed.2 = false;
         }
-        let step_of = |id: &str| self.plan.steps().find(|s| s.instance == id);
+        let plan = self.plan.now(screen.unplanned);
+        let step_of = |id: &str| plan.steps().find(|s| s.instance == id);
         let node_of = |s: &crate::plan::Step| match &s.place {
             crate::plan::Place::Node(n) => n.clone(),
             crate::plan::Place::Here => "here".into(),
@@ -129,8 +143,8 @@ impl Person {
         };
         match &mut q {
             Question::Gate { stage, lines, view, .. } => {
-                if let Some(s) = self.plan.stages.iter().find(|s| s.id == *stage) {
-                    let drawn = self.drawer.gate(&self.plan, s, &screen.looks);
+                if let Some(s) = plan.stages.iter().find(|s| s.id == *stage) {
+                    let drawn = self.drawer.gate(plan, s, &screen.looks);
                     (*lines, *view) = (drawn.short, drawn.view);
                 }
             }
@@ -166,7 +180,7 @@ impl Person {
                 }
             }
             Question::Attest { node, lines } => {
-                *lines = self.drawer.attest(&self.plan, node, &screen.looks);
+                *lines = self.drawer.attest(plan, node, &screen.looks);
             }
             Question::Unknown { step, lines } => {
                 if let Some(s) = step_of(step) {
@@ -175,7 +189,7 @@ impl Person {
                 }
             }
             Question::Undo { steps, lines, active, .. } if !steps.is_empty() => {
-                *lines = self.drawer.undo(&self.plan, steps, Some(&screen.looks), active.as_deref());
+                *lines = self.drawer.undo(plan, steps, Some(&screen.looks), active.as_deref());
             }
             Question::Terminal { .. }
             | Question::Trust { .. }
@@ -188,6 +202,30 @@ impl Person {
 }
 
 impl Person {
+    /// A secret that is needed only now: from where it comes, and from the person only if from nowhere else.
+    fn secret(&mut self, name: &str) -> Given {
+        let begun = std::time::Instant::now();
+        self.screen.borrow_mut().views.pause();
+        let plan = Rc::clone(&self.plan);
+        let known = plan.secrets.iter().chain(&plan.now(true).secrets).find(|s| s.name == name);
+        let terminal = &mut self.terminal;
+        let ask = |prompt: &str| {
+            let question = Question::Secret { name: name.into(), prompt: prompt.into() };
+            match terminal.ask(&question).answer {
+                Answer::Text(value) => Ok(value.0),
+                _ => Err(Fatal::new(Exit::Declined, format!("the secret `{name}` was not given"))),
+            }
+        };
+        let got = known.map(|s| crate::secret::get(s, |n| std::env::var_os(n), ask));
+        let answer = match got {
+            Some(Ok(secret)) => Answer::Text(Value::new(secret.expose())),
+            Some(Err(why)) => Answer::Stop(why.message),
+            None => Answer::Stop(format!("there is no secret `{name}`")),
+        };
+        self.screen.borrow_mut().views.resume();
+        Given { answer, by: "person", took: begun.elapsed() }
+    }
+
     fn lend(&mut self, step: &str, node: &str, file: &str) -> Given {
         let begun = std::time::Instant::now();
         let lines = self.plan.steps().find(|s| s.instance == step).map(|step| {
@@ -227,6 +265,9 @@ impl Prompter for Person {
     fn ask(&mut self, question: &Question) -> Given {
         if let Question::Terminal { step, node, file } = question {
             return self.lend(step, node, file);
+        }
+        if let Question::Secret { name, .. } = question {
+            return self.secret(name);
         }
         let question = self.drawn(question);
         match &question {

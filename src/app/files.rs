@@ -5,13 +5,14 @@ use crate::cli::{Common, Set};
 use crate::plan::{self, Plan};
 use crate::playbook::{At, Playbook};
 use crate::problem::{Exit, Fatal, Problems, did_you_mean};
-use crate::resolve::{self, Files, Request};
+use crate::resolve::{self, Files, Request, Roles};
 use crate::shell::Value;
 use crate::site::{Answers, Site};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Playbooks in the binary, by name.
 pub(super) const EMBEDDED: [(&str, &str); 1] = [("xcat", include_str!("../../playbooks/xcat.toml"))];
@@ -21,10 +22,46 @@ pub(super) struct Read {
     pub plan: Plan,
     pub answers: Answers,
     pub folder: PathBuf,
+    /// A failover so soon after another one needs a reason.
+    pub min_interval: Option<Duration>,
+}
+
+/// Site, playbook and answers, before anything is planned from them.
+pub(super) struct Parts {
+    pub site: Site,
+    pub playbook: Playbook,
+    pub here: Option<String>,
+    answers: Answers,
+    sets: Vec<(String, Value)>,
+    sources: Vec<plan::Source>,
+    files: Files,
+    problems: Problems,
 }
 
 /// Reads site, playbook and answers, and makes the plan of a procedure.
 pub(super) fn read(common: &Common, procedure: &str, set: &Set) -> Result<Read, Fatal> {
+    let parts = parts(common, set)?;
+    let target = match &set.on {
+        Some(n) => Some(n.clone()),
+        None if procedure == "status" => None,
+        None => parts.here.clone(),
+    };
+    if target.is_none() && matches!(procedure, "activate" | "deactivate" | "setup") {
+        let names: Vec<&str> = parts.site.nodes.iter().map(|(n, _)| n.as_str()).collect();
+        return Err(Fatal::new(
+            Exit::Usage,
+            format!("which node is to be {}? none of the site's nodes is this machine", done_to(procedure)),
+        )
+        .hint(format!(
+            "name it with --on NODE ({}), or give the node that is this machine `local = true`",
+            names.join(", ")
+        )));
+    }
+    parts.read(procedure, target, None)
+}
+
+/// Reads site, playbook and answers.
+pub(super) fn parts(common: &Common, set: &Set) -> Result<Parts, Fatal> {
     let mut problems = Problems::default();
     let mut sources = Vec::new();
     let answers = match &set.answers {
@@ -47,40 +84,49 @@ pub(super) fn read(common: &Common, procedure: &str, set: &Set) -> Result<Read, 
         };
         (k.value.clone(), value)
     }));
-    let (Some(site), Some(pb)) = (site, pb) else { return Err(problems.into()) };
+    let sets = sets.collect();
+    let (Some(site), Some(playbook)) = (site, pb) else { return Err(problems.into()) };
     let here = super::nodes::here(&site);
-    let target = match &set.on {
-        Some(n) => Some(n.clone()),
-        None if procedure == "status" => None,
-        None => here.clone(),
-    };
-    if target.is_none() && matches!(procedure, "activate" | "deactivate" | "setup") {
-        let names: Vec<&str> = site.nodes.iter().map(|(n, _)| n.as_str()).collect();
-        return Err(Fatal::new(
-            Exit::Usage,
-            format!("which node is to be {}? none of the site's nodes is this machine", done_to(procedure)),
-        )
-        .hint(format!(
-            "name it with --on NODE ({}), or give the node that is this machine `local = true`",
-            names.join(", ")
-        )));
+    let files = Files { playbook: playbook_index, site: site_index };
+    Ok(Parts { site, playbook, here, answers, sets, sources, files, problems })
+}
+
+impl Parts {
+    /// The plan of a procedure; `roles`: of a failover.
+    pub fn plan(&mut self, procedure: &str, target: Option<String>, roles: Option<Roles>) -> Result<Plan, Fatal> {
+        let request = Request {
+            procedure: procedure.into(),
+            target,
+            roles,
+            here: self.here.clone(),
+            sets: self.sets.clone(),
+            sources: self.sources.clone(),
+        };
+        let made = resolve::resolve(&self.playbook, &self.site, &request, self.files, &mut self.problems);
+        match made.filter(|_| self.problems.is_empty()) {
+            Some(plan) => Ok(plan),
+            None => Err(std::mem::take(&mut self.problems).into()),
+        }
     }
-    let request = Request { procedure: procedure.into(), target, here, sets: sets.collect(), sources };
-    let made =
-        resolve::resolve(&pb, &site, &request, Files { playbook: playbook_index, site: site_index }, &mut problems);
-    let Some(plan) = made.filter(|_| problems.is_empty()) else { return Err(problems.into()) };
-    // The process ends with this plan: taking a large tree apart before would only take time.
-    std::mem::forget(pb);
-    if let Some(wanted) = &answers.plan
-        && wanted.value != plan.digest
-    {
-        return Err(Fatal::new(
-            Exit::Usage,
-            format!("the answers are for plan `{}`, but this is plan `{}`", wanted.value, plan.digest),
-        )
-        .hint("look at the plan again and write the answers anew"));
+
+    /// That, with all else that a command needs.
+    pub fn read(mut self, procedure: &str, target: Option<String>, roles: Option<Roles>) -> Result<Read, Fatal> {
+        let plan = self.plan(procedure, target, roles)?;
+        let Parts { site, playbook, answers, .. } = self;
+        if let Some(wanted) = &answers.plan
+            && wanted.value != plan.digest
+        {
+            return Err(Fatal::new(
+                Exit::Usage,
+                format!("the answers are for plan `{}`, but this is plan `{}`", wanted.value, plan.digest),
+            )
+            .hint("look at the plan again and write the answers anew"));
+        }
+        let (folder, min_interval) = (site.folder.clone(), site.min_interval.or(playbook.min_interval));
+        // The process ends with this plan: taking a large tree apart before would only take time.
+        std::mem::forget(playbook);
+        Ok(Read { plan, answers, folder, min_interval })
     }
-    Ok(Read { plan, answers, folder: site.folder.clone() })
 }
 
 /// The site's nodes, by the site file alone: its playbook may be broken, or none.
@@ -359,6 +405,24 @@ fn kind(text: &str) -> &'static str {
     }
 }
 
+/// The playbook's own failover between the first two nodes, planned and unplanned: how many of the two can be planned.
+fn failovers(site: &Site, pb: &Playbook, files: Files, problems: &mut Problems) -> usize {
+    let mut nodes = site.nodes.iter().map(|(n, _)| n.value.clone());
+    let (Some(from), Some(to)) = (nodes.next(), nodes.next()) else { return 0 };
+    if pb.procedure("failover").is_none() {
+        return 0;
+    }
+    let mut fine = true;
+    for unplanned in [false, true] {
+        let roles = Roles { from: Some(from.clone()), to: Some(to.clone()), unplanned };
+        let request = Request { procedure: "failover".into(), roles: Some(roles), ..Request::default() };
+        let mut mine = Problems { files: problems.files.clone(), list: Vec::new() };
+        fine &= resolve::resolve(pb, site, &request, files, &mut mine).is_some();
+        problems.list.extend(mine.list.into_iter().filter(|p| p.left_out.is_none()));
+    }
+    usize::from(fine)
+}
+
 /// The site, its playbook, and a plan of every procedure for every node it could be about.
 fn validate_site(common: &Common) -> Done {
     let mut problems = Problems::default();
@@ -398,6 +462,7 @@ fn validate_site(common: &Common) -> Done {
             }
         }
     }
+    made += failovers(&site, &pb, Files { playbook: playbook_index, site: site_index }, &mut problems);
     if !problems.is_empty() {
         return Err(problems.into());
     }

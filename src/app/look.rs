@@ -3,11 +3,12 @@
 use super::entrance::{self, Porter};
 use super::files::{self, Read};
 use super::{Done, colour, nodes, say, say_bytes, verbosity};
-use crate::cli::{Common, Format, Output, Set};
+use crate::cli::{Common, Format, Output, Roles, Set};
 use crate::event::Proven;
 use crate::plan::{Answer, Plan, What};
 use crate::problem::{Exit, Fatal};
 use crate::reach::Reach;
+use crate::roles;
 use crate::survey::{self, Survey};
 use crate::ui::{self, Looks, Style};
 
@@ -21,13 +22,20 @@ fn format(f: Format) -> ui::script::Format {
 }
 
 /// `hawiz plan PROC`: the resolved plan, contacting nobody.
-pub(super) fn plan(common: &Common, procedure: &str, set: &Set, how: Format) -> Done {
-    let read = files::read(common, procedure, set)?;
+pub(super) fn plan(common: &Common, procedure: &str, roles: &Roles, set: &Set, how: Format) -> Done {
+    let read = read(common, procedure, roles, set, false)?;
     let style = Style::stdout(colour(common), verbosity(common));
     say_bytes(&ui::script::render(&read.plan, None, format(how), &style));
     // As in `files::read`: the process ends here.
     std::mem::forget(read);
     Ok(Exit::Ok)
+}
+
+fn read(common: &Common, procedure: &str, roles: &Roles, set: &Set, look: bool) -> Result<Read, Fatal> {
+    if procedure == "failover" {
+        return super::failover::read(common, roles, set, look, false);
+    }
+    files::read(common, procedure, set)
 }
 
 /// Looks are remembered nowhere: the fleet gets a state directory that is only ever read.
@@ -69,7 +77,9 @@ fn refusals(plan: &Plan, survey: &Survey) -> Vec<String> {
     if plan.activates {
         for (node, proven) in &survey.proof {
             match proven {
-                Proven::LookedAt | Proven::Attested => {}
+                // What is wrong with them is said in one sentence.
+                _ if plan.failover.is_some() && (plan.gives_up(node) || plan.target.as_ref() == Some(node)) => {}
+                Proven::LookedAt | Proven::Attested | Proven::Fenced(_) => {}
                 Proven::Active(why) => out.insert(0, format!("{node} is active: {why}")),
                 Proven::CannotTell(why) | Proven::Alive(why) => {
                     out.insert(0, format!("{node} is not proven inactive: {why}"))
@@ -77,11 +87,32 @@ fn refusals(plan: &Plan, survey: &Survey) -> Vec<String> {
             }
         }
     }
+    if let (Some(from), Some(to)) = (plan.from(), plan.target.as_deref())
+        && plan.exclusive
+        && let Err(no) = roles::fit(&survey.proof, from, to, plan.lost().is_some())
+    {
+        out.insert(0, format!("{}; {}", no.why, no.hint));
+    }
     out
 }
 
+/// What somebody vouches for counts in a dry run as it would count.
+fn vouched(plan: &Plan, survey: &mut Survey, attest: &[String]) {
+    for proof in plan.first_proofs() {
+        let said = attest.contains(&proof.node);
+        let node = proof.node.clone();
+        if plan.lost() == Some(&node) {
+            let why =
+                format!("it is left for lost, and no fence device is known for it; vouch for it: --attest {node}");
+            survey.proof.push((node, if said { Proven::Attested } else { Proven::CannotTell(why) }));
+        } else if said && survey.unreachable.contains_key(&node) {
+            survey.proof.iter_mut().filter(|(n, _)| *n == node).for_each(|(_, p)| *p = Proven::Attested);
+        }
+    }
+}
+
 /// `--dryrun`: what would happen, from looks taken now. It asks nothing and changes nothing.
-pub(super) fn dry_run(common: &Common, read: Read, offline: bool, how: Option<Format>) -> Done {
+pub(super) fn dry_run(common: &Common, read: Read, offline: bool, how: Option<Format>, attest: &[String]) -> Done {
     let style = Style::stdout(colour(common), verbosity(common));
     let how = match (how, common.output) {
         (Some(f), _) => format(f),
@@ -96,6 +127,7 @@ pub(super) fn dry_run(common: &Common, read: Read, offline: bool, how: Option<Fo
     let mut fleet = fleet(&read, common)?;
     std::env::set_current_dir("/").ok();
     let mut survey = survey::survey(plan, &mut fleet, plan.activates);
+    vouched(plan, &mut survey, attest);
     for (node, why) in survey.unreachable.clone() {
         if plan.steps().any(|s| matches!(&s.place, crate::plan::Place::Node(n) if *n == node)) {
             survey.refused.insert(0, format!("{node} cannot be reached: {why}"));
@@ -131,8 +163,8 @@ pub(super) fn reached(plan: &Plan, survey: &Survey) -> impl Iterator<Item = Stri
 }
 
 /// `hawiz check [PROC]`: only the looking.
-pub(super) fn check(common: &Common, procedure: &str, set: &Set) -> Done {
-    let read = files::read(common, procedure, set)?;
+pub(super) fn check(common: &Common, procedure: &str, roles: &Roles, set: &Set) -> Done {
+    let read = read(common, procedure, roles, set, true)?;
     let plan = &read.plan;
     let mut fleet = fleet(&read, common)?;
     std::env::set_current_dir("/").ok();

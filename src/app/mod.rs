@@ -5,6 +5,7 @@
 
 mod desk;
 mod entrance;
+mod failover;
 mod files;
 mod look;
 mod nodes;
@@ -62,11 +63,14 @@ fn dispatch(cli: Cli) -> Done {
     match cli.command {
         Command::Activate(go) => run::procedure(common, "activate", &go),
         Command::Deactivate(go) => run::procedure(common, "deactivate", &go),
+        Command::Failover { roles, go } => failover::failover(common, &roles, &go),
         Command::Setup(go) => run::procedure(common, "setup", &go),
         Command::Run { procedure, go } => run::procedure(common, &procedure, &go),
         Command::Status(set) => status::status(common, &set),
-        Command::Plan { procedure, set, format } => look::plan(common, &procedure, &set, format),
-        Command::Check { procedure, set } => look::check(common, procedure.as_deref().unwrap_or("activate"), &set),
+        Command::Plan { procedure, roles, set, format } => look::plan(common, &procedure, &roles, &set, format),
+        Command::Check { procedure, roles, set } => {
+            look::check(common, procedure.as_deref().unwrap_or("activate"), &roles, &set)
+        }
         Command::Nodes => roster::nodes(common),
         Command::Resume { run, from, answer, sets, answers } => {
             runs::resume(common, run, from.as_deref(), &answer, answers.as_deref(), &sets)

@@ -4,7 +4,7 @@ use super::desk::{Boot, Desk, Person, Screen};
 use super::entrance::{self, Porter, Shared};
 use super::files;
 use super::{Done, colour, look, nodes, say, verbosity};
-use crate::cli::{Answer, Common, Go, Output};
+use crate::cli::{Answer, Common, Go, Output, Roles};
 use crate::engine::{Ending, Engine, Settings};
 use crate::event::{self, Event};
 use crate::history::History;
@@ -30,16 +30,30 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+/// How long an attestation counts; `$HAWIZ_VOUCHED` (seconds) can only make it less.
+fn vouched() -> Duration {
+    let most = Duration::from_secs(600);
+    let said = std::env::var("HAWIZ_VOUCHED").ok().and_then(|s| s.parse().ok()).map(Duration::from_secs);
+    said.map_or(most, |said: Duration| said.min(most))
+}
+
 /// How long a sign of life is waited for.
 const PROBE: Duration = Duration::from_secs(2);
 
 pub(super) fn procedure(common: &Common, name: &str, go: &Go) -> Done {
     if name == "status" || name == "inactive" {
-        return look::check(common, name, &go.set);
+        return look::check(common, name, &Roles::default(), &go.set);
     }
-    let read = files::read(common, name, &go.set)?;
+    if name == "failover" {
+        return super::failover::failover(common, &Roles::default(), go);
+    }
+    begin(common, files::read(common, name, &go.set)?, go)
+}
+
+/// A plan that was made: its dry run, or a run.
+pub(super) fn begin(common: &Common, read: files::Read, go: &Go) -> Done {
     if go.dryrun {
-        return look::dry_run(common, read, go.offline, go.format);
+        return look::dry_run(common, read, go.offline, go.format, &go.answer.attest);
     }
     let plan = &read.plan;
     let interactive = interactive();
@@ -48,8 +62,9 @@ pub(super) fn procedure(common: &Common, name: &str, go: &Go) -> Done {
     }
     let state = journal::state_dir(common.state_dir.as_deref())?;
     apart(plan, &state)?;
+    let comment = super::failover::reason(&read, &state, go, interactive)?;
     let desk = Front::open(common, plan, interactive, &go.answer, (&read.folder, &state))?;
-    let run = journal::new_run_id(name, plan.target.as_deref(), chrono::Utc::now());
+    let run = journal::new_run_id(&plan.procedure, plan.target.as_deref(), chrono::Utc::now());
     let mut kept = plan.clone();
     for s in &mut kept.sources {
         // A resume may be given from anywhere.
@@ -63,7 +78,7 @@ pub(super) fn procedure(common: &Common, name: &str, go: &Go) -> Done {
     journal.reserve(reserve(plan))?;
     let uncopied = journal.trail().too_large();
     let mut at = desk.sit(journal, read.answers.clone(), &[]);
-    let started = started(plan, &run, go.comment.clone());
+    let started = started(plan, &run, comment);
     at.begin(started)?;
     uncopied.map_or(Ok(()), |why| at.note(why))?;
     Ok(at.work(Way::Run).exit)
@@ -80,6 +95,8 @@ pub(super) fn started(plan: &Plan, run: &str, comment: Option<String>) -> Event 
         hawiz: env!("CARGO_PKG_VERSION").into(),
         procedure: plan.procedure.clone(),
         target: plan.target.clone(),
+        from: plan.from().map(String::from),
+        unplanned: plan.lost().is_some(),
         plan: plan.digest.clone(),
         title: plan.title.clone(),
         sources: plan.sources.iter().map(|s| short(&s.path)).collect(),
@@ -280,10 +297,12 @@ impl Front {
     /// Sits down to a run whose journal is open. `stations`: what the run has come by, if it was here or elsewhere before.
     pub(super) fn sit(mut self, journal: Journal, answers: Answers, stations: &[String]) -> Sitting {
         self.fleet.carry(journal.trail(), stations);
-        let masker = (!self.secrets.is_empty()).then(|| Masker::new(self.secrets.values().map(|v| v.0.clone())));
+        let secrets: Vec<Vec<u8>> = self.secrets.values().map(|v| v.0.clone()).collect();
+        let masker = (!secrets.is_empty()).then(|| Masker::new(&secrets));
         let (holder, attest, overrides) = (self.who.clone(), self.answer.attest.clone(), self.overrides.clone());
-        let settings = Settings { holder, attest, overrides, probe: PROBE, flags: self.flags.clone() };
-        let desk = Desk { journal, screen: Rc::clone(&self.screen), who: self.who.clone(), masker };
+        let settings =
+            Settings { holder, attest, overrides, probe: PROBE, vouched: vouched(), flags: self.flags.clone() };
+        let desk = Desk { journal, screen: Rc::clone(&self.screen), who: self.who.clone(), secrets, masker };
         Sitting { front: self, desk, answers, settings, history: History::default() }
     }
 }
@@ -312,6 +331,7 @@ impl Sitting {
         for r in records {
             self.desk.screen.borrow_mut().looks.record(r);
         }
+        self.desk.screen.borrow_mut().unplanned = history.unplanned.is_some();
         self.history = history;
     }
 

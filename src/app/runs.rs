@@ -148,6 +148,8 @@ fn again(
         .hint(format!("take it over anew: hawiz resume {run} --from NODE")));
     }
     let history = History::of(&records);
+    // One that went unplanned has another plan since.
+    let plan = plan.now(history.unplanned.is_some()).clone();
     // A roll-back that was begun is gone on with, never left for the way forward.
     let back = matches!(way, Way::RollBack) || history.undoing;
     if !matches!(way, Way::RollBack) && !history.resumable() && !records.is_empty() {

@@ -14,6 +14,7 @@
 //! the last line of its stderr if there is one, else the first line of its stdout.
 
 mod database;
+pub mod fence;
 mod file;
 mod host;
 mod library;
@@ -189,17 +190,7 @@ catalogue! {
         "resource" Resource(resource::Resource) => resource::start,
         /// Stop the resource by its OCF agent. Undo starts it.
         "resource-stop" ResourceStop(resource::Resource) => resource::stop,
-        /// Cut the power of a node (not in this version: refused when planning).
-        "fence" Fence(Fence) => |_: &Fence, _: &dyn Fill| Err("`fence` is not in this version".into()),
-    }
-}
-
-impl Action {
-    /// What this version lacks for it: such a step is refused when planning.
-    pub fn needs(&self) -> Option<&'static str> {
-        match self {
-            Action::Fence(_) => Some("fence agents"),
-            _ => None,
-        }
+        /// Cut the power of a node by the site's fence agents: `off` on every device, then the status of each must say off. Runs on this machine; cannot be undone.
+        "fence" Fence(Fence) => |_: &Fence, _: &dyn Fill| Err("what it runs is the site's: see `[nodes.X.fence]`".into()),
     }
 }

@@ -184,6 +184,7 @@ impl Engine<'_> {
             return Ok(Tried::Again);
         }
         if step.exclusive && self.plan.exclusive {
+            self.crossed = true;
             self.prove_all(true)?;
             self.inscribe_active(node)?;
         }
@@ -265,7 +266,17 @@ impl Engine<'_> {
             }
             Ran::Unknown(why) => ended(self.unknown(step, change, node, why, tail.clone())?, true),
             Ran::Left(why) => return Err((None, Halt::Stopped(why))),
-            Ran::Lost(why) => return Err((None, Halt::Unknown(format!("{} ({node}): {why}", self.title(step))))),
+            Ran::Lost(why) => {
+                if self.may_go_unplanned(node) && self.prompter.person() {
+                    self.silent(node, &why)?;
+                    // It may answer now; its turn comes as after a resume.
+                    let claim =
+                        self.history.steps.get(&step.instance).and_then(|s| s.open()).and_then(|i| i.claim.clone());
+                    let attempt = self.learn_end(step, node, claim.as_ref(), &why)?;
+                    return self.came_of(step, change, node, attempt);
+                }
+                return Err((None, Halt::Unknown(format!("{} ({node}): {why}", self.title(step)))));
+            }
         })
     }
 
@@ -369,6 +380,10 @@ impl Engine<'_> {
 
     /// An attempt whose end nobody knows: the look decides; without one a person does. *Failed* means: known not to be so.
     fn unknown(&mut self, step: &Step, change: &Change, node: &str, why: String, tail: String) -> Turn {
+        if change.kind == "fence" {
+            // Sent again it does no harm, and what counts is what the device says in the end.
+            return Ok(End { outcome: Outcome::Failed(format!("its end is not known ({why})")), code: None, tail });
+        }
         match self.so_now(step, change, node)? {
             // Was not there before and is there now: ours.
             Some(Answer::Yes) => return self.verified(step, change, node, step.within, None, tail),

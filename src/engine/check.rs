@@ -141,7 +141,8 @@ pub(super) fn why_not(check: &Check, seen: &[(String, Seen)]) -> Option<String> 
         let one = |(n, s): &(String, Seen)| if all == 1 { s.shown() } else { format!("{n}: {}", s.shown()) };
         seen.iter().filter(|(_, s)| pick(s)).map(one).collect::<Vec<_>>().join("; ")
     };
-    let on = |want: &str| format!("true on {yes} of {all} nodes, wanted {want}; {}", words(|_| true));
+    let every = all + check.lost;
+    let on = |want: &str| format!("true on {yes} of {every} nodes, wanted {want}; {}", words(|_| true));
     match check.sum(&answers) {
         Answer::Yes if check.same && !seen.windows(2).all(|w| w[0].1.reply.out == w[1].1.reply.out) => {
             Some(format!("not the same everywhere: {}", words(|_| true)))

@@ -26,6 +26,7 @@ impl Engine<'_> {
                 ((Verdict::Dry, if changed { Exit::Stopped } else { Exit::Ok }), Some(why))
             }
             Some(Halt::Undo) => ((Verdict::Stopped, Exit::Stopped), None),
+            Some(Halt::Unplanned(w)) => (either(Verdict::Stopped, Verdict::NotReady, Exit::NotReady), Some(w)),
             Some(Halt::Stopped(w)) => (either(Verdict::Stopped, Verdict::Declined, Exit::Declined), Some(w)),
             Some(Halt::NotReady(w)) => (either(Verdict::Stopped, Verdict::NotReady, Exit::NotReady), Some(w)),
             Some(Halt::Failed(w)) => (either(Verdict::Failed, Verdict::NotReady, Exit::NotReady), Some(w)),
@@ -66,6 +67,18 @@ impl Engine<'_> {
             let words = match (plan.procedure.as_str(), verdict, is_target) {
                 ("activate", Verdict::Completed, true) => "active; every step is done and verified".to_string(),
                 ("activate", Verdict::Degraded, true) => "active, but optional steps failed".to_string(),
+                ("failover", Verdict::Completed, true) if plan.exclusive => {
+                    "active; every step is done and verified".to_string()
+                }
+                ("failover", Verdict::Degraded, true) if plan.exclusive => {
+                    "active, but optional steps failed".to_string()
+                }
+                ("failover", Verdict::Completed | Verdict::Degraded, false) if self.proven.contains_key(&n.name) => {
+                    self.proof_words(&n.name).expect("its proof was found just now").replace("; not changed", "")
+                }
+                ("failover", Verdict::RolledBack, false) if plan.gives_up(&n.name) && plan.exclusive => {
+                    "active again; all was taken back".to_string()
+                }
                 ("deactivate", Verdict::Completed, true) if plan.exclusive => "inactive, as was looked at".to_string(),
                 ("deactivate", Verdict::Degraded, true) if plan.exclusive => {
                     "inactive, as was looked at; optional steps failed".to_string()
@@ -130,6 +143,7 @@ impl Engine<'_> {
             }
             _ => {}
         }
+        out.splice(0..0, self.hints.iter().cloned());
         for (node, why) in &self.history.unrecorded {
             out.push(format!("{node} kept no record of its steps: {why}"));
         }

@@ -62,7 +62,11 @@ impl Engine<'_> {
                 return Ok(After::Skip(format!("overridden: {reason}")));
             }
         }
-        let halt = Halt::Failed(format!("{} ({node}): {}", self.title(step), failed.why));
+        let why = format!("{} ({node}): {}", self.title(step), failed.why);
+        let fenced = self.fences(step).map(String::from);
+        // A device that does not tell leaves open whether the node still runs.
+        let open = fenced.is_some() && matches!(step.what, What::Check(_)) && failed.why.starts_with("cannot tell");
+        let halt = if open && self.history.changed() { Halt::Unknown(why) } else { Halt::Failed(why) };
         // A guard that refuses before anything was changed just refuses: running again costs nothing.
         let just_refuses = !self.history.changed() && matches!(step.what, What::Check(_)) && !may_skip;
         if just_refuses || !self.prompter.person() {
@@ -75,7 +79,13 @@ impl Engine<'_> {
         if may_skip {
             offers.push(Choice::Skip);
         }
-        if !self.history.to_undo().is_empty() {
+        if fenced.is_some() {
+            offers.push(Choice::Vouch);
+        }
+        if self.may_go_unplanned(node) {
+            offers.push(Choice::Unplanned);
+        }
+        if !self.todo().is_empty() {
             offers.push(Choice::Undo);
         }
         offers.push(Choice::Quit);
@@ -97,15 +107,24 @@ impl Engine<'_> {
                 Choice::Extend => "extend",
                 Choice::Skip => "skip",
                 Choice::Undo => "undo",
+                Choice::Unplanned => "unplanned",
+                Choice::Vouch => "vouch",
                 _ => "quit",
             };
             self.record(Event::Chosen { step: step.instance.clone(), choice: word.into(), reason: reason.clone() })?;
+            if let (Choice::Vouch, Some(node)) = (choice, &fenced) {
+                match self.vouch_instead(node)? {
+                    Some(why) => return Ok(After::Skip(why)),
+                    None => continue,
+                }
+            }
             return match choice {
                 Choice::Retry => Ok(After::Retry),
                 Choice::LookAgain => Ok(After::Look(Duration::ZERO)),
                 Choice::Extend => Ok(After::Look(step.within.max(Duration::from_secs(60)))),
                 Choice::Skip => Ok(After::Skip(reason.unwrap_or_else(|| "no reason given".into()))),
                 Choice::Undo => Err(Halt::Undo),
+                Choice::Unplanned => Err(Halt::Unplanned(format!("{}: {}", self.title(step), failed.why))),
                 _ => Err(halt),
             };
         }

@@ -51,6 +51,7 @@ impl Engine<'_> {
         if self.gate == Way::Passed {
             return Ok(false);
         }
+        self.source_answers()?;
         self.lock_all()?;
         let asks = self.plan.stages[self.stage].gate != Gate::Open;
         if asks {

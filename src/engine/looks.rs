@@ -83,6 +83,7 @@ pub(crate) fn value_of(plan: &crate::plan::Plan, values: &BTreeMap<String, Value
     if base == "all" || base == "peers" {
         let nodes =
             plan.nodes.iter().map(|n| n.name.as_str()).filter(|n| base == "all" || Some(*n) != plan.target.as_deref());
+        let nodes = nodes.filter(|n| plan.lost() != Some(n));
         let lines: Vec<Vec<u8>> = nodes.filter_map(|n| Some([n.as_bytes(), b" ", &one(n)?.0].concat())).collect();
         return (!lines.is_empty()).then(|| Value(lines.join(&b'\n')));
     }
@@ -106,7 +107,7 @@ impl Engine<'_> {
         };
         let script =
             command.script(&self.plan.env, &self.plan.functions, value).map_err(|w| unknown(&w.var, &w.from))?;
-        let input = command.input(value, self.secrets).map_err(|name| unknown(&name, ""))?;
+        let input = command.input(value, &self.secrets).map_err(|name| unknown(&name, ""))?;
         let (stdin, secret) = input.map_or((None, false), |(text, secret)| (Some(text), secret));
         Ok(Sent { script, stdin, secret })
     }

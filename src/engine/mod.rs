@@ -8,6 +8,7 @@
 //! There is no dry-run flag: a dry run prints the Plan and looks ([`crate::survey`]), it never comes here.
 //!
 //! The rooms, in the order a run goes through them: [`nodes`] (greeting, locks), [`owed`] (what earlier runs left), [`proof`] (nobody else is active),
+//! [`source`] (who gives up in a failover, and what if it stops answering),
 //! [`again`] (what a resumed run looks at first), [`gate`] (the question before a stage's changes), [`check`], [`change`]
 //! with [`attempt`], [`lend`] and [`manual`], [`failure`] (the menu), [`undo`], [`close`] (verdict and last words). [`looks`] is used
 //! by all of them.
@@ -25,9 +26,11 @@ mod manual;
 mod nodes;
 mod owed;
 mod proof;
+mod source;
 mod undo;
 
 pub(crate) use looks::{Wanted, evidence, value_of, words};
+pub(crate) use nodes::one_machine;
 pub(crate) use proof::not_so;
 pub(crate) use undo::gate_of as undo_gate;
 
@@ -47,6 +50,8 @@ pub trait Sink {
     fn record(&mut self, event: Event) -> Result<(), String>;
     /// For the eye only (live output).
     fn show(&mut self, event: Event);
+    /// A secret that was not known from the beginning: kept out of all that follows.
+    fn hide(&mut self, _secret: &Value) {}
 }
 
 /// Time as the run feels it; suspended machines count.
@@ -69,6 +74,8 @@ pub struct Settings {
     pub overrides: Vec<(String, String)>,
     /// Addresses a sign of life is looked for at are probed at most this long.
     pub probe: Duration,
+    /// How long an attestation counts.
+    pub vouched: Duration,
     /// Flags that a later command needs to find this run, each followed by a space; for the hints of the last words.
     pub flags: String,
 }
@@ -99,6 +106,8 @@ pub(crate) enum Halt {
     Dry,
     /// A person chose to undo this run.
     Undo,
+    /// A person chose to go on without the node that was to give up: why.
+    Unplanned(String),
     /// The journal cannot be written.
     Journal(String),
 }
@@ -119,7 +128,7 @@ pub struct Engine<'a> {
     sink: &'a mut dyn Sink,
     clock: &'a dyn Clock,
     interrupts: &'a dyn Interrupts,
-    secrets: &'a BTreeMap<String, Value>,
+    secrets: BTreeMap<String, Value>,
     settings: Settings,
     history: History,
     greeted: BTreeMap<String, Greeting>,
@@ -132,8 +141,16 @@ pub struct Engine<'a> {
     told: bool,
     /// What the last proof of each peer said.
     proven: BTreeMap<String, Proven>,
+    /// When this sitting began: what was vouched for on the command line was vouched for then.
+    began: Duration,
     /// Attestations of this sitting: node → when.
     attested: BTreeMap<String, Duration>,
+    /// Nodes that are vouched for because fencing them did not work.
+    unfenced: BTreeSet<String>,
+    /// The other node's activation has begun: from here on the one that gave up must be proven, too.
+    crossed: bool,
+    /// What to do about a refusal, for the last words.
+    hints: Vec<String>,
     step_number: u32,
     /// The stage being walked, and how its gate stands in this sitting.
     stage: usize,
@@ -159,6 +176,8 @@ impl<'a> Engine<'a> {
         secrets: &'a BTreeMap<String, Value>,
         settings: Settings,
     ) -> Self {
+        // A run that went on unplanned goes on with that plan.
+        let plan = plan.now(history.unplanned.is_some());
         let tried = |s: &Step| history.steps.get(&s.instance).is_some_and(|s| !s.intents.is_empty());
         let earlier = plan.steps().collect::<Vec<_>>().iter().rposition(|s| tried(s));
         Engine {
@@ -168,7 +187,7 @@ impl<'a> Engine<'a> {
             sink,
             clock,
             interrupts,
-            secrets,
+            secrets: secrets.clone(),
             settings,
             history,
             greeted: BTreeMap::new(),
@@ -177,7 +196,11 @@ impl<'a> Engine<'a> {
             left_running: false,
             told: false,
             proven: BTreeMap::new(),
+            began: clock.now(),
             attested: BTreeMap::new(),
+            unfenced: BTreeSet::new(),
+            crossed: false,
+            hints: Vec::new(),
             step_number: 0,
             stage: 0,
             gate: gate::Way::NotAsked,
@@ -194,7 +217,12 @@ impl<'a> Engine<'a> {
         if self.history.undoing {
             return self.roll_back();
         }
-        let halt = match self.walk() {
+        let mut walked = self.walk();
+        if let Err(Halt::Unplanned(why)) = &walked {
+            let why = why.clone();
+            walked = self.go_unplanned(why).and_then(|()| self.walk());
+        }
+        let halt = match walked {
             Err(Halt::Undo) => self.undo_run().err(),
             other => other.err(),
         };
@@ -215,9 +243,15 @@ impl<'a> Engine<'a> {
         if resumed {
             self.lock_all()?;
         }
+        self.crossed = self.across();
+        if plan.failover.is_some() && !resumed {
+            self.roles()?;
+        }
         if plan.activates {
             self.prove_all(false)?;
         }
+        // Vouched for already, where its power cannot be cut.
+        self.crossed |= plan.lost().is_some_and(|n| plan.fence_of(n).is_none());
         if resumed {
             self.still_so()?;
         }
@@ -239,6 +273,7 @@ impl<'a> Engine<'a> {
         if !todo.contains(&true) {
             return Ok(());
         }
+        self.cross(stage)?;
         if let Some(when) = &stage.when
             && !self.begun(n)
         {
@@ -258,6 +293,10 @@ impl<'a> Engine<'a> {
                 continue;
             }
             self.heed()?;
+            if let Some(why) = self.vouched_instead(step) {
+                self.skip(step, why)?;
+                continue;
+            }
             if !step.changes() {
                 match self.when(step)? {
                     Some(why) => self.skip(step, why)?,

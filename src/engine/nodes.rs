@@ -10,6 +10,13 @@ use crate::plan::{Place, TrueOn, What};
 use crate::reach::{Greeting, Locked, Unreachable};
 use std::collections::BTreeMap;
 
+/// Two names that answer with one identity.
+pub(crate) fn one_machine(one: &str, other: &str) -> String {
+    format!(
+        "{one} and {other} are one machine (same identity): two names, a floating address, a shared `state` directory or a clone"
+    )
+}
+
 impl Engine<'_> {
     /// Greets every node that a step of this plan may run on.
     pub(super) fn greet_all(&mut self) -> Go {
@@ -34,7 +41,17 @@ impl Engine<'_> {
     }
 
     pub(super) fn greet_these(&mut self, nodes: &[String]) -> Go {
-        let met = self.greet_each(nodes)?;
+        let mut met = self.greet_each(nodes)?;
+        let silent = nodes.iter().zip(&met).find_map(|(n, met)| Some((n.clone(), met.as_ref().err()?.clone())));
+        if let Some((node, why)) = silent.filter(|(n, _)| self.may_go_unplanned(n)) {
+            if !self.history.changed() {
+                let to = self.plan.target.as_ref().map(|to| format!(" --to {to}")).unwrap_or_default();
+                self.hints.push(format!("if it is gone: hawiz failover --from {node}{to} --unplanned"));
+            } else {
+                self.silent(&node, &why)?;
+                met = self.greet_each(nodes)?;
+            }
+        }
         let cannot = |(node, met): (&String, Result<(), String>)| Some(format!("cannot reach {node}: {}", met.err()?));
         let missed: Vec<String> = nodes.iter().zip(met).filter_map(cannot).collect();
         if !missed.is_empty() {
@@ -113,9 +130,7 @@ impl Engine<'_> {
                 && node != "here"
                 && let Some(other) = by_id.insert(id, node)
             {
-                return Err(Halt::NotReady(format!(
-                    "{other} and {node} are one machine (same identity): two names, a floating address, a shared `state` directory or a clone"
-                )));
+                return Err(Halt::NotReady(one_machine(other, node)));
             }
         }
         Ok(())
@@ -132,7 +147,8 @@ impl Engine<'_> {
     pub(super) fn lock_these(&mut self, mut nodes: Vec<String>) -> Go {
         let plan = self.plan;
         if plan.exclusive {
-            let peers: Vec<String> = plan.proof.iter().map(|p| p.node.clone()).collect();
+            let lost = plan.lost();
+            let peers: Vec<String> = plan.proof.iter().map(|p| p.node.clone()).filter(|n| lost != Some(n)).collect();
             let met = self.greet_each(&peers)?;
             nodes.extend(peers.into_iter().zip(met).filter_map(|(n, met)| met.is_ok().then_some(n)));
         }

@@ -23,7 +23,10 @@ impl Engine<'_> {
             return Ok(());
         }
         // Only the newest register counts, and any of the nodes may have it.
-        let peers: Vec<String> = self.plan.proof.iter().map(|p| p.node.clone()).collect();
+        // A node that is lost is never contacted.
+        let lost = self.plan.lost().map(String::from);
+        let peers = self.plan.proof.iter().map(|p| p.node.clone()).filter(|n| Some(n) != lost.as_ref());
+        let peers: Vec<String> = peers.collect();
         self.greet_each(&peers)?;
         let Some(register) = self.register() else { return Ok(()) };
         let mine = |d: &Debt| d.run == self.history.run;
@@ -56,6 +59,7 @@ impl Engine<'_> {
         };
         let vouched = self.proven.iter().filter_map(|(node, proven)| match proven {
             Proven::Attested => Some((node, "it could not be reached, and a person vouched for it")),
+            Proven::Fenced(_) => Some((node, "its power was cut")),
             _ => None,
         });
         vouched.map(owes).collect()
@@ -85,7 +89,16 @@ impl Engine<'_> {
         let (Some(mut register), Some(target)) = (self.register(), plan.target.as_deref()) else { return };
         let before = register.clone();
         let whole = matches!(verdict, Verdict::Completed | Verdict::Degraded);
+        let from = plan.from().filter(|from| plan.gives_up(from));
         match (plan.procedure.as_str(), verdict) {
+            ("failover", _) if whole => {
+                from.into_iter().for_each(|from| register.deactivated(from));
+                register.activated(target);
+            }
+            ("failover", Verdict::RolledBack) => {
+                register.deactivated(target);
+                from.into_iter().for_each(|from| register.activated(from));
+            }
             ("activate", _) if whole => register.activated(target),
             ("activate", Verdict::RolledBack) | ("deactivate", Verdict::Completed | Verdict::Degraded) => {
                 register.deactivated(target);

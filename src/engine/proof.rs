@@ -2,7 +2,8 @@
 //!
 //! Why it exists: two active nodes on one data set is the accident hawiz is there to prevent. Invariant: the engine takes
 //! the proof itself, before the first change and again right before each exclusive one; nothing in a playbook or on the
-//! command line skips it. Looked at beats vouched for; a sign of life beats both; silence proves nothing.
+//! command line skips it. Looked at beats fenced and vouched for; a sign of life beats both; silence proves nothing. A node
+//! that an unplanned failover has lost is never looked at: it is fenced in this run, or vouched for.
 
 use super::looks::{Seen, evidence};
 use super::{Engine, Go, Halt};
@@ -11,9 +12,6 @@ use crate::plan::{Answer, Proof, What};
 use crate::prompt::{Answer as Said, Question};
 use crate::reach::Sent;
 use std::time::Duration;
-
-/// An attestation counts for this run and this long.
-const VOUCHED: Duration = Duration::from_secs(600);
 
 /// A check of `inactive` that is false. Its title says what must be so, never what is: that is said here.
 pub(crate) fn not_so(title: &str, said: &str) -> String {
@@ -25,7 +23,11 @@ impl Engine<'_> {
     /// Every peer, or the run ends here.
     pub(super) fn prove_all(&mut self, again: bool) -> Go {
         let plan = self.plan;
-        self.prove_these(plan.proof.iter().filter(|p| Some(&p.node) != plan.target.as_ref()).collect(), again)
+        // The one that gives up is active until its turn is over.
+        let first = plan.first_proofs();
+        let now = |p: &&Proof| self.crossed || plan.failover.is_none() || first.iter().any(|f| f.node == p.node);
+        let peers = plan.proof.iter().filter(|p| Some(&p.node) != plan.target.as_ref()).filter(now).collect();
+        self.prove_these(peers, again)
     }
 
     /// All but this one, which is to be active again: also the node that this run is about.
@@ -35,7 +37,16 @@ impl Engine<'_> {
         self.prove_these(all.filter(|p| p.node != node).collect(), true)
     }
 
+    /// All but the two of a failover.
+    pub(super) fn prove_others(&mut self) -> Go {
+        let plan = self.plan;
+        let two = |n: &str| plan.target.as_deref() == Some(n) || plan.from() == Some(n);
+        self.prove_these(plan.proof.iter().filter(|p| !two(&p.node)).collect(), false)
+    }
+
     fn prove_these(&mut self, peers: Vec<&Proof>, again: bool) -> Go {
+        let lost = self.plan.lost();
+        let (lost, peers): (Vec<_>, Vec<_>) = peers.into_iter().partition(|p| lost == Some(&p.node));
         let nodes: Vec<String> = peers.iter().map(|p| p.node.clone()).collect();
         let met = self.greet_each(&nodes)?;
         let reached: Vec<&Proof> = peers.iter().zip(&met).filter_map(|(p, met)| met.is_ok().then_some(*p)).collect();
@@ -45,39 +56,98 @@ impl Engine<'_> {
             let proven = match met {
                 Ok(()) => {
                     let proven = looked.next().expect("each peer that was reached was looked at");
-                    self.still_there(&node, proven, again)?
+                    self.still_there(&node, proven)?
                 }
-                Err(why) => self.vouched(&node, &why, again)?,
+                Err(why) => self.unreached(&node, &why)?,
             };
-            self.record(Event::ProofTaken { node: node.clone(), proven: proven.clone(), again })?;
-            self.proven.insert(node.clone(), proven.clone());
-            match proven {
-                Proven::LookedAt | Proven::Attested => {}
-                Proven::Active(why) => refused.push(format!("{node} is active: {why}")),
-                Proven::Alive(why) => {
-                    refused.push(format!("{node} was vouched for, but it shows a sign of life: {why}"))
-                }
-                Proven::CannotTell(why) => refused.push(format!("{node} is not proven inactive: {why}")),
-            }
+            self.proof_taken(node, proven, again, &mut refused)?;
+        }
+        for peer in lost {
+            let proven = self.lost(&peer.node, again)?;
+            self.proof_taken(peer.node.clone(), proven, again, &mut refused)?;
         }
         if refused.is_empty() { Ok(()) } else { Err(Halt::NotReady(refused.join("; "))) }
     }
 
+    fn proof_taken(&mut self, node: String, proven: Proven, again: bool, refused: &mut Vec<String>) -> Go {
+        {
+            self.record(Event::ProofTaken { node: node.clone(), proven: proven.clone(), again })?;
+            self.proven.insert(node.clone(), proven.clone());
+            match proven {
+                Proven::LookedAt | Proven::Attested | Proven::Fenced(_) => {}
+                Proven::Active(why) => refused.push(format!("{node} is active: {why}")),
+                Proven::Alive(why) => {
+                    let fenced = self.plan.fence_of(&node).is_some_and(|f| self.is_fenced(f));
+                    let but = if fenced { "was fenced" } else { "was vouched for" };
+                    refused.push(format!("{node} {but}, but it shows a sign of life: {why}"))
+                }
+                Proven::CannotTell(why) => refused.push(format!("{node} is not proven inactive: {why}")),
+            }
+        }
+        Ok(())
+    }
+
     /// It could be reached before and may be gone now: then somebody may vouch for it.
-    fn still_there(&mut self, node: &str, proven: Proven, again: bool) -> Go<Proven> {
+    fn still_there(&mut self, node: &str, proven: Proven) -> Go<Proven> {
         if matches!(proven, Proven::CannotTell(_))
             && let Err(u) = self.reach.greet(node)
         {
             self.greeted.remove(node);
             self.record(Event::NodeUnreachable { node: node.into(), why: u.why.clone() })?;
-            return self.vouched(node, &u.why, again);
+            return self.unreached(node, &u.why);
         }
         Ok(proven)
     }
 
+    /// A peer that cannot be reached; that of a failover which was to give up may be left for lost.
+    fn unreached(&mut self, node: &str, why: &str) -> Go<Proven> {
+        if !self.may_go_unplanned(node) || !self.prompter.person() {
+            if self.may_go_unplanned(node) {
+                self.hints.push(format!("on a terminal `hawiz resume` offers to go on without {node}"));
+            }
+            return self.vouched(node, why);
+        }
+        self.silent(node, why)?;
+        match self.greet(node)? {
+            Err(why) => self.unreached(node, &why),
+            Ok(()) => {
+                let plan = self.plan;
+                let own = plan.proof.iter().find(|p| p.node == node).expect("only nodes with a proof are proven");
+                self.proven_of(own)
+            }
+        }
+    }
+
+    /// The node that an unplanned failover has lost: fenced in this run, or vouched for.
+    fn lost(&mut self, node: &str, again: bool) -> Go<Proven> {
+        let plan = self.plan;
+        let Some(fence) = plan.fence_of(node).filter(|f| self.is_fenced(f)) else {
+            let why = match plan.fence_of(node) {
+                Some(_) => "its power is not known to be off",
+                None => "it is left for lost, and no fence device is known for it",
+            };
+            return self.vouched(node, why);
+        };
+        if let Some(sign) = self.sign_of_life(node)? {
+            return Ok(Proven::Alive(sign));
+        }
+        // Somebody may have switched it on again since.
+        let ask = again || self.earlier.is_some();
+        for step in plan.steps().filter(|s| ask && fence.steps.contains(&s.instance)) {
+            let (What::Check(check), Some(at)) = (&step.what, self.node_of(&step.place)) else { continue };
+            for (_, look) in &check.looks {
+                let seen = self.look(step, &at, look, Purpose::Proof)?;
+                if seen.answer == Answer::No {
+                    return Ok(Proven::Active(format!("its power is on again: {}", seen.shown())));
+                }
+            }
+        }
+        Ok(Proven::Fenced(fence.by.clone()))
+    }
+
     /// All checks of `inactive` on each of these: the nodes side by side, the checks of one in order. One that is false
     /// decides; one that cannot tell leaves it open.
-    fn proven_by_looking(&mut self, proofs: &[&Proof]) -> Go<Vec<Proven>> {
+    pub(super) fn proven_by_looking(&mut self, proofs: &[&Proof]) -> Go<Vec<Proven>> {
         let mut looks = Vec::new();
         for (of, proof) in proofs.iter().enumerate() {
             for step in &proof.steps {
@@ -135,20 +205,30 @@ impl Engine<'_> {
     }
 
     /// A peer that cannot be looked at: somebody may vouch for it, unless it shows a sign of life.
-    fn vouched(&mut self, node: &str, why: &str, again: bool) -> Go<Proven> {
+    fn vouched(&mut self, node: &str, why: &str) -> Go<Proven> {
         if let Some(sign) = self.sign_of_life(node)? {
             return Ok(Proven::Alive(sign));
         }
-        let fresh = self.attested.get(node).is_some_and(|at| self.clock.now().saturating_sub(*at) < VOUCHED);
-        if fresh {
+        if self.settings.attest.iter().any(|n| n == node) {
+            self.attested.entry(node.to_string()).or_insert(self.began);
+        }
+        let fresh = |at: &Duration| self.clock.now().saturating_sub(*at) < self.settings.vouched;
+        if self.attested.get(node).is_some_and(fresh) {
             return Ok(Proven::Attested);
         }
-        if self.settings.attest.iter().any(|n| n == node) && !(again && self.attested.contains_key(node)) {
-            self.attested.insert(node.to_string(), self.clock.now());
-            return Ok(Proven::Attested);
+        if !self.prompter.person() && self.attested.contains_key(node) {
+            let long = self.settings.vouched.as_secs();
+            return Ok(Proven::CannotTell(format!("it was vouched for longer than {long}s ago, which counts no more")));
         }
+        let lost = self.plan.lost() == Some(node);
+        let cannot = if lost { why.to_string() } else { format!("it cannot be reached ({why})") };
         if !self.prompter.person() {
-            return Ok(Proven::CannotTell(format!("it cannot be reached ({why}); vouch for it with --attest {node}")));
+            if lost {
+                let hint =
+                    format!("name a fence device in the site file (`[nodes.{node}.fence]`), or vouch: --attest {node}");
+                self.hints.push(hint);
+            }
+            return Ok(Proven::CannotTell(format!("{cannot}; vouch for it with --attest {node}")));
         }
         loop {
             let lines = vec![format!("{node} cannot be looked at: {why}")];
@@ -164,20 +244,30 @@ impl Engine<'_> {
                         None => Proven::Attested,
                     });
                 }
-                _ => return Ok(Proven::CannotTell(format!("it cannot be reached ({why}), and nobody vouched for it"))),
+                _ => return Ok(Proven::CannotTell(format!("{cannot}, and nobody vouched for it"))),
             }
         }
     }
 
-    /// An SSH banner at its own address, or an answer to ARP/ND and ping from the target.
+    /// An SSH banner at its own address, an answer to ARP/ND and ping from the target, somebody else on an address that is
+    /// to move to it.
     fn sign_of_life(&mut self, node: &str) -> Go<Option<String>> {
         let plan = self.plan;
-        let Some(address) = plan.node(node).and_then(|n| n.address.clone()) else { return Ok(None) };
         let wait = self.settings.probe;
-        if let Some(sign) = self.reach.alive(&address, wait) {
+        let address = plan.node(node).and_then(|n| n.address.clone());
+        if let Some(sign) = address.as_ref().and_then(|a| self.reach.alive(a, wait)) {
             return Ok(Some(sign));
         }
         let Some(target) = plan.target.clone() else { return Ok(None) };
+        for look in &plan.moving {
+            let Ok(sent) = self.sent(&look.command, None) else { continue };
+            if let Ok(reply) = self.reach.look(&target, &sent, Duration::from_secs(10))
+                && look.read(reply.code) == Answer::No
+            {
+                return Ok(Some(evidence(&reply)));
+            }
+        }
+        let Some(address) = address else { return Ok(None) };
         let script = crate::catalog::network::sign_of_life(&crate::shell::Word::literal(address.as_str()));
         let sent = Sent { script: script.0, ..Sent::default() };
         let reply = self.reach.look(&target, &sent, wait.max(Duration::from_secs(3)));
@@ -206,6 +296,7 @@ impl Engine<'_> {
         Some(match self.proven.get(node)? {
             Proven::LookedAt => "inactive, as was looked at; not changed".to_string(),
             Proven::Attested => "inactive: a person vouched for it".to_string(),
+            Proven::Fenced(by) => format!("fenced in this run: its power is off ({by})"),
             Proven::Active(_) => "active, as was looked at".to_string(),
             Proven::Alive(why) => format!("not known; it shows a sign of life: {why}"),
             Proven::CannotTell(why) => format!("not known: {why}"),

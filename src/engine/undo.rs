@@ -8,6 +8,9 @@
 //! typed, plain where it is plain, so that `--yes` answers it exactly where it answers an activation's. A plan that knows
 //! none (an older one, a playbook whose `activate` has no exclusive change) wants the node's name typed. What is asked and
 //! answered is recorded under the gate id `rollback`, by which an answers file answers it.
+//!
+//! A failover is undone in one go: first what was done to the node that took over, then what was done to the one that gave
+//! up, which is its activation. Between the two every other node is proven inactive, the one that had taken over first.
 
 use super::attempt::{Attempt, Ran};
 use super::change::CUTS;
@@ -40,9 +43,20 @@ fn activates(step: &Step) -> bool {
     matches!(&step.what, What::Change(c) if matches!(c.kind.as_str(), "ip-del" | "umount" | "resource-stop"))
 }
 
+/// A step of a failover that is about the node which gives up.
+fn of_source(plan: &Plan, step: &Step, from: &str) -> bool {
+    let about = |s: &crate::plan::Stage| s.of.as_deref() == Some(from);
+    plan.gives_up(from) && plan.stages.iter().any(|s| about(s) && s.steps.iter().any(|x| x.instance == step.instance))
+}
+
 /// The node that undoing these makes active again, if it does: giving back what a deactivation took, or undoing a change that
 /// took what only one node may have.
 fn active_again(plan: &Plan, history: &History, steps: &[&Step]) -> Option<String> {
+    // What a failover did to the node that gave up is undone to make it active.
+    let from = plan.from().filter(|from| steps.iter().any(|s| of_source(plan, s, from)));
+    if let Some(from) = from.filter(|_| plan.exclusive) {
+        return Some(from.to_string());
+    }
     let taken = steps.iter().find(|s| activates(s)).and_then(|s| history.steps.get(&s.instance));
     let target = plan.target.clone().filter(|_| plan.procedure == "deactivate");
     target.or_else(|| taken.map(|s| s.node.clone())).filter(|_| plan.exclusive)
@@ -85,7 +99,7 @@ impl Engine<'_> {
         self.lock_these(nodes)
     }
 
-    fn todo(&self) -> Vec<&'_ Step> {
+    pub(super) fn todo(&self) -> Vec<&'_ Step> {
         let plan = self.plan;
         self.history.to_undo().iter().filter_map(|i| plan.steps().find(|s| s.instance == **i)).collect()
     }
@@ -99,17 +113,30 @@ impl Engine<'_> {
             return Ok(());
         }
         if steps.is_empty() {
-            return Err(Halt::Stopped("nothing of this run is left to undo".into()));
+            let lost = plan.lost().filter(|_| self.history.unplanned.is_some());
+            return Err(Halt::Stopped(match lost {
+                Some(node) => format!("what was done on {node} is not taken back: this run has left it for lost"),
+                None => "nothing of this run is left to undo".into(),
+            }));
         }
         let active = active_again(plan, &self.history, &steps);
-        if active.is_some() {
-            self.prove_all(false)?;
+        let source = plan.from().filter(|from| steps.iter().any(|s| of_source(plan, s, from)));
+        match (&active, source) {
+            (Some(_), None) => self.prove_all(false)?,
+            // The node that took over is proven when it was taken back from it.
+            (Some(_), Some(_)) => self.prove_others()?,
+            (None, _) => {}
         }
         self.ask_back(&steps, active)?;
         let (run, hawiz) = (self.history.run.clone(), env!("CARGO_PKG_VERSION").to_string());
         self.record(Event::RunResumed { run, purpose: "rollback".into(), hawiz, taken: None })?;
+        let mut handed_back = source.is_none();
         for step in steps {
             self.heed()?;
+            if !handed_back && source.is_some_and(|from| of_source(plan, step, from)) {
+                handed_back = true;
+                self.prove_all_but(source.unwrap_or_default())?;
+            }
             self.undo_step(step)?;
             if self
                 .history
@@ -144,9 +171,7 @@ impl Engine<'_> {
             let typed = matches!((&gate, &given.answer), (Gate::Type(word), Said::Text(t)) if t.lossy() == *word);
             let (answer, halt) = match given.answer {
                 Said::Again => {
-                    if active.is_some() {
-                        self.prove_all(true)?;
-                    }
+                    self.prove_back(active.as_deref())?;
                     continue;
                 }
                 Said::Yes => (yes.as_str(), None),
@@ -161,10 +186,19 @@ impl Engine<'_> {
             if let Some(halt) = halt {
                 return Err(halt);
             }
-            if given.took > FRESH && active.is_some() {
-                self.prove_all(true)?;
+            if given.took > FRESH {
+                self.prove_back(active.as_deref())?;
             }
             return Ok(());
+        }
+    }
+
+    /// The proof behind the gate of a roll-back, taken again.
+    fn prove_back(&mut self, active: Option<&str>) -> Go {
+        match active {
+            Some(node) if self.plan.from() == Some(node) => self.prove_others(),
+            Some(_) => self.prove_all(true),
+            None => Ok(()),
         }
     }
 
@@ -262,7 +296,8 @@ impl Engine<'_> {
             Undo::None(why) => (Outcome::Skipped(why.clone()), String::new()),
             Undo::Manual(text) => (self.undo_by_hand(step, &node, text, done)?, String::new()),
             Undo::Run(command) => {
-                let takes = activates(step) || (step.exclusive && self.plan.procedure == "deactivate");
+                let gave = self.plan.from().is_some_and(|from| of_source(self.plan, step, from));
+                let takes = activates(step) || (step.exclusive && (gave || self.plan.procedure == "deactivate"));
                 if self.plan.exclusive && takes {
                     self.prove_all_but(&node)?;
                 }

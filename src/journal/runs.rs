@@ -16,6 +16,8 @@ pub struct Summary {
     pub target: Option<String>,
     /// UTC; of its first record.
     pub started: String,
+    /// UTC; of its last record.
+    pub ended: String,
     /// How its last sitting ended; `None`: it has not, or was interrupted.
     pub verdict: Option<Verdict>,
     /// `resume` makes sense: it was interrupted, or ended with something left to do.
@@ -68,6 +70,12 @@ pub fn later_run_touching(state: &Path, run_id: &str, nodes: &[String]) -> Optio
         }
     }
     latest.map(|(_, id)| id.to_string())
+}
+
+/// The newest failover that changed one of these nodes.
+pub fn latest_failover(state: &Path, nodes: &[String]) -> Option<Summary> {
+    let touched = |r: &Summary| r.nodes.iter().any(|n| nodes.contains(n));
+    runs(state).into_iter().filter(|r| r.procedure == "failover" && touched(r)).max_by(|a, b| a.ended.cmp(&b.ended))
 }
 
 /// Node and time of every intent. Times of one format and zone compare as text.
@@ -125,6 +133,7 @@ fn summary(id: &str, plan: &Plan, records: &[Record]) -> Summary {
         procedure: plan.procedure.clone(),
         target: plan.target.clone(),
         started: records.first().map_or_else(|| time_in(id), |r| r.utc.clone()),
+        ended: records.last().map_or_else(|| time_in(id), |r| r.utc.clone()),
         verdict,
         open,
         nodes,
@@ -137,6 +146,7 @@ fn unreadable(id: String, problem: String) -> Summary {
         procedure: String::new(),
         target: None,
         started: time_in(&id),
+        ended: time_in(&id),
         verdict: None,
         open: false,
         nodes: Vec::new(),

@@ -62,6 +62,7 @@ pub(crate) fn playbook(mut raw: RawPlaybook, r: &mut Reader) -> Playbook {
         title: raw.title.take().unwrap_or_default(),
         about: raw.about.take().unwrap_or_default(),
         groups: raw.groups.take().map(|l| l.0).unwrap_or_default(),
+        min_interval: raw.min_interval.take().map(|d| d.value.0),
         env: raw.env.take().unwrap_or_default().0.into_iter().map(|(k, v)| (k, v.into())).collect(),
         inputs: inputs::inputs(raw.inputs.take().unwrap_or_default().0, r),
         node_vars: inputs::node_vars(raw.node_vars.take().unwrap_or_default().0),

@@ -22,6 +22,8 @@ table! {
         "about" about: String,
         /// Kinds of nodes; the first is what `target`, `peers` and `all` mean.
         "groups" groups: List<At<String>>,
+        /// A failover so soon after another one needs a reason.
+        "min-interval" min_interval: At<Dur>,
         /// Exported for every command on nodes; `PATH` is put in front of the node's own.
         "env" env: Map<At<Scalar>>,
         /// One value a run.

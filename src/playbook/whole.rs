@@ -167,6 +167,8 @@ fn twice<'a>(ids: impl Iterator<Item = (String, &'a At<String>)>, what: &str, r:
 fn stage(proc: &At<String>, stage: &Stage, names: &Names<'_>, r: &mut Reader) {
     if let Some(used) = &stage.use_ {
         match names.procedures.get(used.as_str()) {
+            // The site's fence agents stand in for it.
+            None if used.as_str() == "fence" => {}
             None => {
                 let hint = did_you_mean(used, names.procedures.keys().copied());
                 r.wrong_maybe(&used.span, format!("there is no procedure `{}`", used.value), hint);

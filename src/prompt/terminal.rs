@@ -331,6 +331,13 @@ fn of(choice: Choice) -> Offer {
         Choice::Extend => offer("e", "extend", "[e]xtend", "wait longer for it to become true"),
         Choice::Skip => offer("s", "skip", "[s]kip", "leave it out; asks for a reason, the run ends degraded"),
         Choice::Undo => offer("u", "undo", "[u]ndo this run", "undo what this run changed, in reverse; shown first"),
+        Choice::Unplanned => offer(
+            "g",
+            "go unplanned",
+            "[g]o unplanned",
+            "leave the source for lost: its power is cut or you vouch for it, then the other node takes over",
+        ),
+        Choice::Vouch => offer("v", "vouch", "[v]ouch for it", "you know that it is off: its name is to be typed"),
         Choice::Quit => offer("q", "quit", "[q]uit, resumable", "stop here, nothing is undone; `hawiz resume` goes on"),
         Choice::EndIt => offer("k", "kill", "[k]ill it", "end the running command, then look"),
         Choice::Happened => offer("h", "happened", "[h]appened", "it was done: go on as if it had said so"),

@@ -2,7 +2,7 @@
 //!
 //! Why it exists: each step may be right and the plan still wrong. Invariant: nothing here changes the plan.
 
-use super::steps::Script;
+use super::compile::Script;
 use super::{Resolver, syntax};
 use crate::plan;
 use crate::problem::Problem;

@@ -6,19 +6,24 @@
 //! Invariant: a Plan is only given when there is no problem; every problem has a place in the file it stands in.
 
 mod checks;
+mod compile;
+mod failover;
+mod fence;
 mod functions;
 pub mod inputs;
 pub mod names;
 mod places;
 mod reactivate;
 mod scope;
+mod stages;
 mod steps;
 mod syntax;
 
+pub use failover::{Roles, from_whom};
 pub use scope::{Bound, On, World};
 
 use crate::plan::{self, Plan};
-use crate::playbook::{Condition, InputKind, Playbook, Stage, Step, slug};
+use crate::playbook::{Playbook, Stage, Step, slug};
 use crate::problem::{Problem, Problems, did_you_mean};
 use crate::shell::Value;
 use crate::site::Site;
@@ -30,6 +35,8 @@ pub struct Request {
     pub procedure: String,
     /// The node the procedure is about; the caller found it (`--on`, or the node that is this machine).
     pub target: Option<String>,
+    /// `failover`: who gives up, who takes over. Without it the plan is only to look who is active.
+    pub roles: Option<Roles>,
     /// The node that is this machine.
     pub here: Option<String>,
     /// `--set`, then the answers file's inputs; the first that names an input wins.
@@ -52,6 +59,22 @@ pub fn digest(bytes: &[u8]) -> String {
 
 /// Makes the plan, or adds to `problems` why it cannot be made.
 pub fn resolve(pb: &Playbook, site: &Site, req: &Request, files: Files, problems: &mut Problems) -> Option<Plan> {
+    let mut plan = one(pb, site, req, files, problems)?;
+    if let (Some(roles), Some(of)) = (&req.roles, &mut plan.failover)
+        && !roles.unplanned
+        && of.from.is_some()
+    {
+        // Its own mistakes are told to whoever asks for it.
+        let roles = Roles { from: of.from.clone(), to: plan.target.clone(), unplanned: true };
+        let lost = Request { roles: Some(roles), ..req.clone() };
+        let mut quiet = Problems { files: problems.files.clone(), list: Vec::new() };
+        of.instead = one(pb, site, &lost, files, &mut quiet).map(Box::new);
+        plan.digest = plan_digest(&plan);
+    }
+    Some(plan)
+}
+
+fn one(pb: &Playbook, site: &Site, req: &Request, files: Files, problems: &mut Problems) -> Option<Plan> {
     let before = problems.list.len();
     let mut r = Resolver {
         pb,
@@ -75,6 +98,8 @@ struct Out {
     addresses: Vec<Value>,
     secrets: Vec<String>,
     captures: Vec<(String, String)>,
+    fences: Vec<plan::Fence>,
+    moving: Vec<plan::Look>,
 }
 
 struct Resolver<'a> {
@@ -85,17 +110,23 @@ struct Resolver<'a> {
     problems: &'a mut Problems,
     world: World,
     /// Scripts met and not yet sent to be checked.
-    scripts: Vec<steps::Script>,
+    scripts: Vec<compile::Script>,
     checking: Option<checks::Checking>,
     out: Out,
 }
 
 /// Who is who while a procedure's stages are laid out.
-#[derive(Clone)]
-struct Cast {
+#[derive(Clone, Debug, Default)]
+pub struct Cast {
     target: Option<String>,
     peers: Vec<String>,
     all: Vec<String>,
+    /// `from` and `to` are known here.
+    failover: bool,
+    from: Option<String>,
+    to: Option<String>,
+    /// What an unplanned failover has lost: nothing runs there.
+    lost: Option<String>,
     /// `on` of a stage that `use`s these.
     on: Option<Vec<crate::playbook::At<String>>>,
     /// Put in front of stage ids.
@@ -126,14 +157,13 @@ impl Resolver<'_> {
         self.inputs();
         self.nodes();
         let procedure = self.req.procedure.clone();
-        if procedure == "failover" {
-            self.site_problem(None, "`failover` is not known to this version");
-            return None;
-        }
-        let written = self.pb.procedures.iter().find(|(n, _)| n.value == procedure).map(|(_, stages)| &stages[..]);
+        let all = self.group(self.pb.groups.first().map(|g| g.as_str()));
+        let (pb, failover) = (self.pb, procedure == "failover");
+        let own = pb.procedure(&procedure);
+        let default = if failover && own.is_none() { self.default_failover()? } else { Vec::new() };
         // Who is active can be told of every exclusive system.
-        let exclusive = self.pb.procedures.iter().any(|(n, _)| n.value == "inactive");
-        let Some(stages) = written.or((procedure == "status" && exclusive).then_some(&[])) else {
+        let told = procedure == "status" && pb.procedure("inactive").is_some();
+        if own.is_none() && !failover && !told {
             let known: Vec<&str> = self.pb.procedures.iter().map(|(n, _)| n.as_str()).collect();
             let hint = did_you_mean(&procedure, known.iter().copied())
                 .unwrap_or_else(|| format!("it has: {}", known.join(", ")));
@@ -141,22 +171,18 @@ impl Resolver<'_> {
             p.file = self.files.playbook;
             self.problems.push(p);
             return None;
-        };
-        let all = self.group(self.pb.groups.first().map(|g| g.as_str()));
-        let target = self.req.target.clone();
-        if let Some(t) = &target
-            && !self.world.nodes.iter().any(|n| n.name == *t)
-        {
-            let known: Vec<&str> = self.world.nodes.iter().map(|n| n.name.as_str()).collect();
-            let hint =
-                did_you_mean(t, known.iter().copied()).unwrap_or_else(|| format!("it has: {}", known.join(", ")));
-            self.site_problem(None, format!("the site has no node `{t}`")).hint = Some(hint);
-            return None;
         }
-        let peers: Vec<String> = all.iter().filter(|n| Some(*n) != target.as_ref()).cloned().collect();
-        let inactive = self.pb.procedures.iter().find(|(n, _)| n.value == "inactive").map(|(_, s)| s);
-        let exclusive = inactive.is_some();
-        if exclusive && all.len() < 2 && !self.site.no_peers && matches!(procedure.as_str(), "activate" | "deactivate")
+        let looking = failover && self.req.roles.is_none();
+        let stages = own.filter(|_| !looking).unwrap_or(&default);
+        let target = self.req.target.clone().filter(|_| !failover);
+        if let Some(t) = &target {
+            self.known(t)?;
+        }
+        let exclusive = pb.procedure("inactive").is_some();
+        if exclusive
+            && all.len() < 2
+            && !self.site.no_peers
+            && matches!(procedure.as_str(), "activate" | "deactivate" | "failover")
         {
             let p = self.site_problem(
                 None,
@@ -165,46 +191,48 @@ impl Resolver<'_> {
             p.hint =
                 Some("add the other node to `[nodes]`, or say `peers = \"none\"` when there really is none".into());
         }
-        let cast = Cast {
-            target: target.clone(),
-            peers: peers.clone(),
-            all: all.clone(),
-            on: None,
-            prefix: String::new(),
-            default_on: if procedure == "status" { "all" } else { "target" },
-            within: vec![procedure.clone()],
+        let cast = if failover && !looking {
+            self.failover_cast(&all, exclusive)?
+        } else {
+            Cast {
+                target: target.clone(),
+                peers: all.iter().filter(|n| Some(*n) != target.as_ref()).cloned().collect(),
+                all: all.clone(),
+                default_on: if procedure == "status" { "all" } else { "target" },
+                within: vec![procedure.clone()],
+                ..Cast::default()
+            }
         };
+        let target = if failover { cast.to.clone() } else { target };
         self.learn(stages, &cast);
-        let stages = self.stages(&procedure, stages, &cast);
+        let mut stages = self.stages(&procedure, stages, &cast);
+        self.agents_first(&mut stages);
         let mut proof = Vec::new();
         let (mut closing, mut undone) = (None, None);
-        if let Some(inactive) = inactive.filter(|_| procedure != "inactive") {
-            let of = |r: &mut Self, node: &String| {
-                let cast = Cast {
-                    target: Some(node.clone()),
-                    peers: all.iter().filter(|n| *n != node).cloned().collect(),
-                    default_on: "target",
-                    within: vec!["inactive".into()],
-                    ..cast.clone()
-                };
-                let steps = r.stages("inactive", inactive, &cast).into_iter().flat_map(|s| s.steps).collect();
-                plan::Proof { node: node.clone(), steps }
-            };
-            for node in if target.is_some() { &peers } else { &all } {
-                proof.push(of(self, node));
+        if let Some(inactive) = pb.procedure("inactive").filter(|_| procedure != "inactive") {
+            for node in all.iter().filter(|n| Some(*n) != target.as_ref()) {
+                proof.push(self.proof(inactive, node, &all, &cast));
             }
             match (&target, procedure.as_str()) {
-                (Some(t), "deactivate") => closing = Some(of(self, t)),
-                (Some(t), "activate") => undone = Some(of(self, t)),
+                (Some(t), "deactivate") => closing = Some(self.proof(inactive, t, &all, &cast)),
+                (Some(t), "activate" | "failover") => undone = Some(self.proof(inactive, t, &all, &cast)),
                 _ => {}
             }
         }
         self.unique(&stages);
         self.syntax();
-        let activates =
-            exclusive && (procedure == "activate" || stages.iter().flat_map(|s| &s.steps).any(|s| s.exclusive));
+        let activates = exclusive
+            && !looking
+            && (matches!(procedure.as_str(), "activate" | "failover")
+                || stages.iter().flat_map(|s| &s.steps).any(|s| s.exclusive));
         self.own_addresses();
-        let reactivation = target.as_ref().filter(|_| exclusive).and_then(|t| self.reactivation(t));
+        let again = if failover { cast.from.as_ref() } else { target.as_ref() };
+        let reactivation = again.filter(|_| exclusive).and_then(|t| self.reactivation(t));
+        let failover = (failover && !looking).then(|| plan::Failover {
+            from: cast.from.clone(),
+            unplanned: cast.lost.is_some(),
+            instead: None,
+        });
         let mut plan = Plan {
             format: plan::FORMAT,
             hawiz: env!("CARGO_PKG_VERSION").into(),
@@ -227,6 +255,9 @@ impl Resolver<'_> {
             closing,
             undone,
             reactivation,
+            failover,
+            fences: std::mem::take(&mut self.out.fences),
+            moving: if exclusive { std::mem::take(&mut self.out.moving) } else { Vec::new() },
             paths: std::mem::take(&mut self.out.paths),
             addresses: std::mem::take(&mut self.out.addresses),
             digest: String::new(),
@@ -235,6 +266,34 @@ impl Resolver<'_> {
         plan.digest = plan_digest(&plan);
         self.checked();
         Some(plan)
+    }
+
+    /// The checks of `inactive` about a node.
+    fn proof(&mut self, inactive: &[Stage], node: &str, all: &[String], cast: &Cast) -> plan::Proof {
+        let cast = Cast {
+            target: Some(node.to_string()),
+            peers: all.iter().filter(|n| *n != node).cloned().collect(),
+            all: all.to_vec(),
+            lost: None,
+            on: None,
+            prefix: String::new(),
+            default_on: "target",
+            within: vec!["inactive".into()],
+            ..cast.clone()
+        };
+        let steps = self.stages("inactive", inactive, &cast).into_iter().flat_map(|s| s.steps).collect();
+        plan::Proof { node: node.to_string(), steps }
+    }
+
+    /// A node of the site, or a problem.
+    fn known(&mut self, node: &str) -> Option<()> {
+        if self.world.nodes.iter().any(|n| n.name == node) {
+            return Some(());
+        }
+        let known: Vec<&str> = self.world.nodes.iter().map(|n| n.name.as_str()).collect();
+        let hint = did_you_mean(node, known.iter().copied()).unwrap_or_else(|| format!("it has: {}", known.join(", ")));
+        self.site_problem(None, format!("the site has no node `{node}`")).hint = Some(hint);
+        None
     }
 
     fn functions(&mut self) {
@@ -306,183 +365,6 @@ impl Resolver<'_> {
     fn is_set(&self, word: &str) -> bool {
         matches!(word, "all" | "peers" | "others") || self.pb.groups.iter().any(|g| g.value == word)
     }
-
-    fn stages(&mut self, proc: &str, stages: &[Stage], cast: &Cast) -> Vec<plan::Stage> {
-        let mut out = Vec::new();
-        for stage in stages {
-            if !self.kept(&stage.if_, &stage.if_not) {
-                continue;
-            }
-            match &stage.use_ {
-                Some(used) => self.used(stage, used, cast, &mut out),
-                None => out.extend(self.stage(proc, stage, cast)),
-            }
-        }
-        out
-    }
-
-    fn used(&mut self, stage: &Stage, used: &crate::playbook::At<String>, cast: &Cast, out: &mut Vec<plan::Stage>) {
-        if cast.within.contains(&used.value) {
-            self.problem(&used.span, format!("`use = \"{}\"` goes round in a circle", used.value));
-            return;
-        }
-        let Some((_, more)) = self.pb.procedures.iter().find(|(n, _)| n.value == used.value) else {
-            let hint = did_you_mean(&used.value, self.pb.procedures.iter().map(|(n, _)| n.as_str()));
-            self.problem(&used.span, format!("there is no procedure `{}`", used.value)).hint = hint;
-            return;
-        };
-        let mut inner = cast.clone();
-        inner.within.push(used.value.clone());
-        inner.on = stage.on.clone().or(inner.on);
-        if let Some(id) = &stage.id {
-            inner.prefix = format!("{}{}/", cast.prefix, id.value);
-        }
-        if let Some(role) = &stage.target {
-            match role.as_str() {
-                "target" => {}
-                name if self.world.nodes.iter().any(|n| n.name == name) => {
-                    inner.target = Some(name.to_string());
-                    inner.peers = cast.all.iter().filter(|n| *n != name).cloned().collect();
-                }
-                other => {
-                    self.problem(&role.span, format!("`target = \"{other}\"` is not a node here")).hint =
-                        Some("a role that the run finds cannot be the target of `use` in this version".into());
-                }
-            }
-        }
-        let name = used.value.clone();
-        out.extend(self.stages(&name, more, &inner));
-    }
-
-    fn stage(&mut self, proc: &str, stage: &Stage, cast: &Cast) -> Option<plan::Stage> {
-        let id = format!("{}{proc}/{}", cast.prefix, stage_id(stage));
-        let title = stage.stage.as_ref().map(|t| t.value.clone()).unwrap_or_default();
-        let mut steps = Vec::new();
-        for step in &stage.steps {
-            if self.kept(&step.if_, &step.if_not) {
-                self.step(&id, stage, step, cast, &mut steps);
-            }
-        }
-        let first = cast.target.clone().map_or(On::Here, On::Node);
-        let (when, when_on) = match &stage.when {
-            Some(def) => {
-                let words = cast.on.as_ref().or(stage.on.as_ref());
-                let ons = self.on(words.map(Vec::as_slice), cast, &stage.span);
-                let on = ons.into_iter().next().unwrap_or(first);
-                let scope = scope::Scope::new(
-                    &self.world,
-                    on.clone(),
-                    cast.target.clone(),
-                    cast.peers.clone(),
-                    cast.all.clone(),
-                );
-                let look = steps::look(def, &scope, self.pb);
-                let look = self.took(look, &def.span);
-                (look, Some(steps::place(&on)))
-            }
-            None => (None, None),
-        };
-        let title = self.titled(&title, cast, &stage.span);
-        let about = self.titled(&stage.about, cast, &stage.span);
-        let gate = self.gate(stage, &steps, cast);
-        if steps.is_empty() {
-            return None;
-        }
-        let digest = digest_of(&steps);
-        Some(plan::Stage { id, title, about, owner: stage.owner.clone(), gate, when, when_on, steps, digest })
-    }
-
-    fn titled(&mut self, text: &str, cast: &Cast, span: &std::ops::Range<usize>) -> String {
-        let on = cast.target.clone().map_or(On::Here, On::Node);
-        let scope = scope::Scope::new(&self.world, on, cast.target.clone(), cast.peers.clone(), cast.all.clone());
-        let filled = scope.fill(text);
-        match filled {
-            Ok(word) => word.shown(),
-            Err(why) => {
-                self.problem(span, why);
-                text.to_string()
-            }
-        }
-    }
-
-    fn gate(&mut self, stage: &Stage, steps: &[plan::Step], cast: &Cast) -> plan::Gate {
-        let no_return = steps.iter().any(|s| match &s.what {
-            plan::What::Change(c) => matches!(c.undo, plan::Undo::NoReturn(_)),
-            plan::What::Manual(m) => matches!(m.undo, plan::Undo::NoReturn(_)),
-            plan::What::Check(_) => false,
-        });
-        let word = cast.target.clone().unwrap_or_else(|| "yes".into());
-        let default = if no_return {
-            plan::Gate::Type(word.clone())
-        } else if steps.iter().any(plan::Step::changes) {
-            plan::Gate::Ask
-        } else {
-            plan::Gate::Open
-        };
-        let Some(said) = &stage.gate else { return default };
-        let wanted = match said.as_str() {
-            "open" => plan::Gate::Open,
-            "ask" => plan::Gate::Ask,
-            "type" => plan::Gate::Type(word),
-            other => plan::Gate::Type(other.strip_prefix("type ").unwrap_or(other).trim().to_string()),
-        };
-        if matches!(default, plan::Gate::Type(_)) && !matches!(wanted, plan::Gate::Type(_)) {
-            let p = self.problem(
-                &said.span,
-                format!(
-                    "`gate = \"{}\"` lowers a gate that must be typed: a step of this stage cannot be undone",
-                    said.value
-                ),
-            );
-            p.hint = Some("leave `gate` out, or write `gate = \"type WORD\"`".into());
-        }
-        wanted
-    }
-
-    /// `if` and `if-not` at plan time.
-    fn kept(&mut self, wanted: &[Condition], unwanted: &[Condition]) -> bool {
-        let mut keep = true;
-        for (conditions, want) in [(wanted, true), (unwanted, false)] {
-            for c in conditions {
-                let value = match self.world.names.get(&c.input.value) {
-                    Some(Bound::Value(v)) => v.lossy(),
-                    _ if c.input.value == "mode" => "planned".into(),
-                    Some(Bound::List(_) | Bound::Secret(_)) => {
-                        self.problem(
-                            &c.input.span,
-                            format!("`if.{}` needs an input with one value that is no secret", c.input.value),
-                        );
-                        continue;
-                    }
-                    // An input without a value was reported where it is missing; an unknown one here.
-                    _ => {
-                        if !self.pb.inputs.iter().any(|(n, _)| n.value == c.input.value) {
-                            let hint = did_you_mean(&c.input.value, self.pb.inputs.iter().map(|(n, _)| n.as_str()));
-                            self.problem(&c.input.span, format!("`{}` is not an input", c.input.value)).hint = hint;
-                        }
-                        continue;
-                    }
-                };
-                let of = self
-                    .pb
-                    .inputs
-                    .iter()
-                    .find(|(n, i)| n.value == c.input.value && i.kind == InputKind::Choice)
-                    .map(|(_, i)| i.of.clone());
-                for v in &c.values {
-                    if let Some(of) = &of
-                        && !of.contains(&v.value)
-                    {
-                        let hint = did_you_mean(&v.value, of.iter().map(String::as_str));
-                        self.problem(&v.span, format!("`{}` is not a choice of `{}`", v.value, c.input.value)).hint =
-                            hint.or_else(|| Some(format!("its choices are: {}", of.join(", "))));
-                    }
-                }
-                keep &= c.values.iter().any(|v| v.value == value) == want;
-            }
-        }
-        keep
-    }
 }
 
 /// Covers all that a node will see, whatever file or version it came from. What the stages hold is in their digests.
@@ -495,8 +377,14 @@ pub fn plan_digest(plan: &Plan) -> String {
         (plan.exclusive, plan.activates, &plan.proof, &plan.closing, &plan.undone, &plan.paths, &plan.addresses),
         stages,
     ));
-    // Older plans have none, and keep their digest.
-    plan.reactivation.as_ref().map_or(base.clone(), |gate| digest_of(&(&base, gate)))
+    // Older plans have none of these, and keep their digest.
+    let base = plan.reactivation.as_ref().map_or(base.clone(), |gate| digest_of(&(&base, gate)));
+    if plan.failover.is_none() && plan.fences.is_empty() && plan.moving.is_empty() {
+        return base;
+    }
+    let instead = plan.failover.as_ref().and_then(|f| f.instead.as_ref()).map(|p| &p.digest);
+    let roles = plan.failover.as_ref().map(|f| (&f.from, f.unplanned, instead));
+    digest_of(&(&base, roles, &plan.fences, &plan.moving))
 }
 
 /// The digest of plain data, as its JSON.

@@ -14,7 +14,12 @@ impl Resolver<'_> {
     pub(super) fn on(&mut self, words: Option<&[At<String>]>, cast: &Cast, span: &Range<usize>) -> Vec<On> {
         let Some(words) = words else {
             return match (cast.default_on, &cast.target) {
+                ("here", _) => vec![On::Here],
                 ("all", _) => cast.all.iter().cloned().map(On::Node).collect(),
+                (_, Some(t)) if cast.lost.as_ref() == Some(t) => {
+                    self.not_contacted(span, t);
+                    Vec::new()
+                }
                 (_, Some(t)) => vec![On::Node(t.clone())],
                 (_, None) => {
                     let p = self.problem(span, "this runs on the target, but no node is the target");
@@ -39,6 +44,10 @@ impl Resolver<'_> {
                 "peers" => nodes.extend(cast.peers.iter().cloned()),
                 "all" => nodes.extend(cast.all.iter().cloned()),
                 "here" => out.push(On::Here),
+                role @ ("from" | "to") if cast.failover => match if role == "from" { &cast.from } else { &cast.to } {
+                    Some(node) => nodes.push(node.clone()),
+                    None => drop(self.problem(&word.span, cast.unnamed(role))),
+                },
                 "from" | "to" => {
                     self.problem(&word.span, format!("`{}` is known in `failover` only", word.value));
                 }
@@ -73,11 +82,22 @@ impl Resolver<'_> {
                 }
             }
         }
+        if let Some(lost) = cast.lost.as_ref().filter(|l| nodes.contains(l)) {
+            let at = words.iter().find(|w| matches!(w.as_str(), "from" | "target") || w.value == *lost);
+            let at = at.map_or(span.clone(), |w| w.span.clone());
+            self.not_contacted(&at, lost);
+            nodes.retain(|n| n != lost);
+        }
         let order = |n: &String| self.world.nodes.iter().position(|x| x.name == *n);
         nodes.sort_by_key(order);
         nodes.dedup();
         out.extend(nodes.into_iter().map(On::Node));
         out
+    }
+
+    fn not_contacted(&mut self, span: &Range<usize>, lost: &str) {
+        let p = self.problem(span, format!("an unplanned failover never contacts `{lost}`: nothing can run there"));
+        p.hint = Some("keep such a step for planned ones (`if.mode = \"planned\"`), or run it elsewhere".into());
     }
 
     /// The nodes a word means, when that is known when planning.
@@ -86,7 +106,12 @@ impl Resolver<'_> {
             "all" => Some(cast.all.clone()),
             "peers" => Some(cast.peers.clone()),
             "target" => cast.target.clone().map(|t| vec![t]),
-            _ if self.pb.groups.iter().any(|g| g.value == word) => Some(self.group(Some(word))),
+            _ if self.pb.groups.iter().any(|g| g.value == word) => {
+                let group = self.group(Some(word));
+                Some(group.into_iter().filter(|n| Some(n) != cast.lost.as_ref()).collect())
+            }
+            "from" => cast.from.clone().map(|n| vec![n]),
+            "to" => cast.to.clone().map(|n| vec![n]),
             _ if self.world.nodes.iter().any(|n| n.name == word) => Some(vec![word.to_string()]),
             _ => None,
         }
@@ -134,8 +159,7 @@ impl Resolver<'_> {
             Over::Items(items) => {
                 let mut out = Vec::new();
                 for item in items {
-                    let mut scope =
-                        Scope::new(&self.world, on.clone(), cast.target.clone(), cast.peers.clone(), cast.all.clone());
+                    let mut scope = Scope::new(&self.world, on.clone(), cast);
                     scope.loops = row.to_vec();
                     match scope.fill(&item.value).map(|w| w.known()) {
                         Ok(Some(v)) => out.push(Bound::Value(v)),

@@ -3,6 +3,7 @@
 //! Why it exists: the same word may be an input, a loop's item, a node's variable, a role or a value that only the run
 //! will learn; every text asks here. Invariant: a value is put in once and never looked at again; a secret is never a word.
 
+use super::Cast;
 use crate::catalog::{self, Text, Texts};
 use crate::plan::Node;
 use crate::problem::did_you_mean;
@@ -59,9 +60,7 @@ pub struct Scope<'a> {
     pub world: &'a World,
     pub loops: Vec<(String, Bound)>,
     pub on: On,
-    pub target: Option<String>,
-    pub peers: Vec<String>,
-    pub all: Vec<String>,
+    pub cast: &'a Cast,
     /// Run-time names met while filling, for the command's wants.
     wants: RefCell<Vec<Want>>,
     /// The last input met that is empty: what may be wrong with a text that does not fit.
@@ -69,8 +68,8 @@ pub struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    pub fn new(world: &'a World, on: On, target: Option<String>, peers: Vec<String>, all: Vec<String>) -> Self {
-        Scope { world, loops: Vec::new(), on, target, peers, all, wants: RefCell::default(), empty: RefCell::default() }
+    pub fn new(world: &'a World, on: On, cast: &'a Cast) -> Self {
+        Scope { world, loops: Vec::new(), on, cast, wants: RefCell::default(), empty: RefCell::default() }
     }
     /// The empty input met since the last call.
     pub fn take_empty(&self) -> Option<String> {
@@ -92,9 +91,11 @@ impl<'a> Scope<'a> {
                 On::Here => Bound::Value("here".into()),
                 On::Runtime { key, from } => Bound::Runtime { key: key.clone(), from: from.clone() },
             }),
-            "target" => self.target.clone().map(Bound::Node),
-            "all" => Some(Bound::List(self.all.iter().map(|n| n.as_str().into()).collect())),
-            "peers" => Some(Bound::List(self.peers.iter().map(|n| n.as_str().into()).collect())),
+            "target" => self.cast.target.clone().map(Bound::Node),
+            "from" => self.cast.from.clone().map(Bound::Node),
+            "to" => self.cast.to.clone().map(Bound::Node),
+            "all" => Some(Bound::List(self.cast.all.iter().map(|n| n.as_str().into()).collect())),
+            "peers" => Some(Bound::List(self.cast.peers.iter().map(|n| n.as_str().into()).collect())),
             _ => {
                 if let Some(from) = self.world.roles.get(name) {
                     return Some(Bound::Runtime { key: name.into(), from: from.clone() });
@@ -156,6 +157,9 @@ impl<'a> Scope<'a> {
     }
 
     fn unknown(&self, name: &str) -> String {
+        if self.cast.failover && matches!(name, "from" | "to") {
+            return self.cast.unnamed(name);
+        }
         let mut known: Vec<&str> = vec!["node", "target", "peers", "all"];
         known.extend(self.world.names.keys().map(String::as_str));
         known.extend(self.world.captures.keys().map(String::as_str));
@@ -187,7 +191,7 @@ impl<'a> Scope<'a> {
             let (base, var) = (&name[..at], &name[at + 1..]);
             match base {
                 "all" | "peers" => {
-                    let nodes = if base == "all" { &self.all } else { &self.peers };
+                    let nodes = if base == "all" { &self.cast.all } else { &self.cast.peers };
                     if let Some((from, true)) = self.world.captures.get(var) {
                         return Ok(Some(Bound::Runtime { key: format!("{base}.{var}"), from: from.clone() }));
                     }

@@ -1,13 +1,13 @@
 //! One step as written → its instances: where it runs, over which items, as which shell text.
 
+use super::compile::{Made, catalogue_command, look, script, unfit};
 use super::names;
-use super::scope::{Bound, On, Scope, Supposed};
+use super::scope::{Bound, On, Scope};
 use super::{Cast, Resolver, step_id};
-use crate::catalog::{self, Action, Check, Fill};
+use crate::catalog::{self, Action, Check};
 use crate::plan::{self, Look, Place, Reading, TrueOn, Undo, What};
 use crate::playbook::{At, LookDef, OnFailure, Playbook, Stage, Step, UndoDef};
-use crate::problem::Problem;
-use crate::shell::{BEFORE, Command, Stdin, StdinPart, Value, Want, Word};
+use crate::shell::{Command, Stdin, StdinPart, Value, Word};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -17,105 +17,11 @@ const AFTER_CHANGE: Duration = Duration::from_secs(30);
 const EVERY: Duration = Duration::from_secs(2);
 const RETRY_WAIT: Duration = Duration::from_secs(3);
 
-/// A text, where it stands, and whether its quotes close ([`names::Scan::closed`]), for the syntax check.
-pub(super) type Script = (String, Range<usize>, bool);
-
-/// What compiling something gives: the thing, and the scripts it holds. A problem's place is added by [`Resolver::took`].
-pub(super) type Made<T> = Result<(T, Vec<Script>), Problem>;
-
 pub(super) fn place(on: &On) -> Place {
     match on {
         On::Node(n) => Place::Node(n.clone()),
         On::Here => Place::Here,
         On::Runtime { key, .. } => Place::Role(key.clone()),
-    }
-}
-
-/// A playbook's own script with its values bound.
-fn script(text: &str, span: &Range<usize>, scope: &Scope, pb: &Playbook) -> Made<Command> {
-    let mine = names::scan(text);
-    let functions = scope.world.functions.own(&mine.words);
-    let mut command = Command {
-        functions: functions.iter().map(|f| f.name.clone()).collect(),
-        ..Command::new(text.trim_matches('\n'))
-    };
-    for name in mine.used.iter().copied().chain(functions.iter().flat_map(|f| &f.used).map(String::as_str)) {
-        if command.binds.iter().any(|(n, _)| n == name) || command.wants.iter().any(|w| w.var == name) {
-            continue;
-        }
-        let assigned = mine.assigned.contains(&name) || functions.iter().any(|f| f.assigned.iter().any(|n| n == name));
-        match scope.dollar(name).map_err(Problem::new)? {
-            // `awk -v vip=…` looks like an assignment too: what is known when planning is always handed over.
-            Some(Bound::Runtime { .. }) if assigned => {}
-            Some(Bound::Value(v)) => command.binds.push((name.into(), v)),
-            Some(Bound::Node(n)) => command.binds.push((name.into(), n.into())),
-            Some(Bound::List(items)) => {
-                let with: &[u8] = if name == "all" || name == "peers" { b" " } else { b"\n" };
-                command.binds.push((name.into(), super::scope::join(&items, with)));
-            }
-            Some(Bound::Runtime { key, from }) => command.wants.push(Want { var: name.into(), key, from }),
-            Some(Bound::Secret(s)) => {
-                return Err(Problem::new(format!("`{s}` is a secret: it may only be given to a step's `stdin`"))
-                    .hint(format!("write `stdin = \"{{{s}}}\\n\"` and let the script read it")));
-            }
-            None if assigned || names::GIVEN.contains(&name) || pb.env.iter().any(|(n, _)| n.value == name) => {}
-            None if name == BEFORE => {
-                command.wants.push(Want { var: BEFORE.into(), key: BEFORE.into(), from: String::new() })
-            }
-            None => {
-                return Err(Problem::new(scope.unknown_dollar(name).replacen('`', "`$", 1))
-                    .hint("a script's names are inputs, loops, captures, `$node_VAR`, or assigned in it"));
-            }
-        }
-    }
-    let closed = mine.closed;
-    Ok((command, vec![(text.to_string(), span.clone(), closed)]))
-}
-
-/// A text of the catalogue, with the functions it calls and those of the values that stand in it.
-fn catalogue_command(text: Value, wants: &[Want], scope: &Scope) -> Command {
-    let lossy = text.lossy();
-    let seen = names::scan(&lossy);
-    let functions = scope.world.functions.library.called(&seen.words).iter().map(|f| f.name.to_string()).collect();
-    let mut wants: Vec<Want> = wants.iter().filter(|w| seen.used.contains(&w.var.as_str())).cloned().collect();
-    if seen.used.contains(&BEFORE) {
-        wants.push(Want { var: BEFORE.into(), key: BEFORE.into(), from: String::new() });
-    }
-    Command { functions, wants, ..Command::new(text) }
-}
-
-/// Why the catalogue has no text for it: what it says itself, or the input that was left out and would have been needed.
-fn unfit(kind: &str, why: String, scope: &Scope, pb: &Playbook, fits: impl Fn(&dyn Fill) -> bool) -> Problem {
-    let supposed = Supposed::new(scope);
-    let given = |n: &String| pb.inputs.iter().find(|(name, _)| name.value == *n);
-    match supposed.and_fits(fits).as_ref().and_then(given) {
-        Some((name, _)) => {
-            let mut p = Problem::new(format!("`{kind}` needs the input `{}`, which is empty", name.value))
-                .hint(format!("give it: --set {0}=…, or `{0} = \"…\"` in `[inputs]` of the site file", name.value));
-            p.left_out = Some(name.value.clone());
-            p
-        }
-        None => Problem::new(format!("`{kind}`: {why}")),
-    }
-}
-
-pub(super) fn look(def: &At<LookDef>, scope: &Scope, pb: &Playbook) -> Made<Look> {
-    let kind = def.check.word().to_string();
-    match &def.check {
-        Check::Sh(text) => {
-            if text.trim_start().starts_with("! ") {
-                return Err(
-                    Problem::new("a script may not begin with `!`").hint("a look has an opposite: `check.not.sh`")
-                );
-            }
-            let (command, scripts) = script(text, &def.span, scope, pb)?;
-            Ok((Look { command, not: def.not, reading: Reading::Script, kind }, scripts))
-        }
-        op => {
-            let text = op.look(scope).map_err(|why| unfit(&kind, why, scope, pb, |fill| op.look(fill).is_ok()))?;
-            let command = catalogue_command(text, &scope.take_wants(), scope);
-            Ok((Look { command, not: def.not, reading: Reading::Catalog, kind }, Vec::new()))
-        }
     }
 }
 
@@ -138,7 +44,17 @@ impl Resolver<'_> {
 
     pub(super) fn step(&mut self, stage_id: &str, stage: &Stage, step: &Step, cast: &Cast, out: &mut Vec<plan::Step>) {
         let words = step.on.as_ref().or(cast.on.as_ref()).or(stage.on.as_ref());
-        let is_check = matches!(step.what, crate::playbook::What::Check(_));
+        use crate::playbook::What as Def;
+        let is_check = matches!(step.what, Def::Check(_));
+        let by_hand = matches!(step.what, Def::Manual(_)) && cast.lost.is_some() && cast.lost == cast.target;
+        let fence = matches!(&step.what, Def::Run(action) if matches!(action.value, Action::Fence(_)));
+        if step.on.is_none() && (by_hand || fence) {
+            // A person does it wherever they are; power is cut from here.
+            for items in self.items(step, cast, &On::Here) {
+                self.instance(stage_id, step, cast, &[On::Here], items, out);
+            }
+            return;
+        }
         let ons = self.on(words.map(Vec::as_slice), cast, &step.span);
         if ons.is_empty() {
             return;
@@ -197,12 +113,17 @@ impl Resolver<'_> {
             instance.push_str(&format!("[{}]", list.join(",")));
         }
         // The world is put aside while scopes borrow it, so that problems can be added meanwhile.
+        if let crate::playbook::What::Run(action) = &step.what
+            && let Action::Fence(fence) = &action.value
+        {
+            return self.power_cut((&id, &action.span), step, fence, cast, (&ons[0], items), out);
+        }
         let world = std::mem::take(&mut self.world);
         let pb = self.pb;
         let scopes: Vec<Scope> = ons
             .iter()
             .map(|on| {
-                let mut s = Scope::new(&world, on.clone(), cast.target.clone(), cast.peers.clone(), cast.all.clone());
+                let mut s = Scope::new(&world, on.clone(), cast);
                 s.loops = items.clone();
                 s
             })
@@ -251,6 +172,18 @@ impl Resolver<'_> {
             },
             on => place(on),
         };
+        let mut what = what;
+        if let What::Check(check) = &mut what
+            && check.true_on == TrueOn::Majority
+            && let Some(lost) = &cast.lost
+        {
+            // It is not asked, and would have had a voice.
+            let words = step.on.as_ref();
+            let group = |w: &str| self.group(Some(w)).contains(lost);
+            check.lost = usize::from(words.is_none_or(|w| {
+                w.iter().any(|w| w.value == "all" || self.pb.groups.iter().any(|g| g.value == w.value) && group(w))
+            }));
+        }
         out.push(plan::Step {
             id,
             instance,
@@ -323,6 +256,7 @@ impl Resolver<'_> {
                         true_on,
                         role: step.role.as_ref().map(|r| r.value.clone()),
                         same: step.same,
+                        lost: 0,
                     }),
                     false,
                 ))
@@ -375,10 +309,6 @@ impl Resolver<'_> {
         pb: &Playbook,
     ) -> Option<(plan::Change, bool)> {
         let kind = action.word().to_string();
-        if let Some(needs) = action.needs() {
-            self.problem(&action.span, format!("`run.{kind}` needs {needs}, which this version does not have"));
-            return None;
-        }
         let own_done = self.maybe(step.done.as_ref(), scope, pb)?;
         let own_verify = self.maybe(step.verify.as_ref(), scope, pb)?;
         let undo = self.undo(step, scope, pb)?;
@@ -421,6 +351,17 @@ impl Resolver<'_> {
         self.out.paths.extend(recipe.paths.iter().filter_map(Word::known));
         self.out.addresses.extend(recipe.addresses.iter().filter_map(Word::known));
         let wants = scope.take_wants();
+        if let Action::IpAdd(p) = &action.value {
+            // Somebody else who answers there is a sign of life.
+            let free = Check::IpFree(catalog::Free { address: p.address.clone(), dev: p.dev.clone() });
+            let text = free.look(scope).ok().filter(|_| scope.take_wants().is_empty());
+            self.out.moving.extend(text.map(|text| Look {
+                command: catalogue_command(text, &[], scope),
+                not: false,
+                reading: Reading::Catalog,
+                kind: "ip-free".into(),
+            }));
+        }
         let command = |text: Value| catalogue_command(text, &wants, scope);
         let as_look =
             |text: Value| Look { command: command(text), not: false, reading: Reading::Catalog, kind: kind.clone() };

@@ -2,7 +2,7 @@
 //!
 //! Why it exists: a wrong site file means a wrong node. Invariant: `Some` only when the file has no mistake.
 
-use super::raw::{RawAnswers, RawNode, RawSite};
+use super::raw::{RawAnswers, RawFence, RawNode, RawSite};
 use super::{Answers, Fence, Node, Site};
 use crate::playbook::names::slashes;
 use crate::playbook::read::{Read, Reader, Slot};
@@ -82,6 +82,7 @@ fn site(mut raw: RawSite, folder: &Path, r: &mut Reader) -> Site {
         playbook: raw.playbook.take(),
         language: raw.language.take().map(|l| l.value),
         no_peers: raw.peers.value.is_some(),
+        min_interval: raw.min_interval.take().map(|d| d.value.0),
         inputs,
         secrets,
         nodes,
@@ -121,7 +122,7 @@ fn node(name: &At<String>, mut raw: RawNode, r: &mut Reader) -> Node {
         r.wrong_hint(at, format!("`local` and `via` for node `{}`", name.value), "one of them says how it is reached");
     }
     let meant = |keys: &[&str]| keys.iter().any(|k| matches!(*k, "address" | "local" | "via"));
-    let elsewhere = meant(&raw.meant) || raw.fence.value.as_ref().is_some_and(|f| meant(&f.meant));
+    let elsewhere = meant(&raw.meant) || raw.fence.value.as_ref().is_some_and(|f| f.0.iter().any(|f| meant(&f.meant)));
     let unread = raw.local.given() && raw.local.value.is_none();
     let reached = ways || elsewhere || unread || raw.address.given();
     if !reached {
@@ -188,16 +189,8 @@ fn node(name: &At<String>, mut raw: RawNode, r: &mut Reader) -> Node {
             r.wrong_hint(&name.span, format!("`{}` is not the name of a node variable", name.value), NAME_HINT);
         }
     }
-    let fence = raw.fence.take().and_then(|mut fence| {
-        filled("agent", &fence.agent, r);
-        let options =
-            fence.options.take().unwrap_or_default().0.into_iter().map(|(k, v)| (k, v.into())).collect::<Vec<_>>();
-        for (option, _) in options.iter().filter(|(k, _)| matches!(k.as_str(), "action" | "option")) {
-            let hint = "hawiz says `off` and `status` itself; `reboot` would be no proof";
-            r.wrong_hint(&option.span, format!("`{}` is not an option of a site", option.value), hint);
-        }
-        Some(Fence { agent: fence.agent.take()?, options })
-    });
+    let devices = raw.fence.take().map(|f| f.0).unwrap_or_default();
+    let fence = devices.into_iter().filter_map(|device| self::fence(device, r)).collect();
     Node {
         span: raw.span,
         address: raw.address.take(),
@@ -213,6 +206,32 @@ fn node(name: &At<String>, mut raw: RawNode, r: &mut Reader) -> Node {
         vars,
         fence,
     }
+}
+
+fn fence(mut raw: RawFence, r: &mut Reader) -> Option<Fence> {
+    filled("agent", &raw.agent, r);
+    let options = raw.options.take().unwrap_or_default().0;
+    let options: Vec<(At<String>, At<String>)> = options.into_iter().map(|(k, v)| (k, v.into())).collect();
+    for (option, _) in options.iter().filter(|(k, _)| matches!(k.as_str(), "action" | "option")) {
+        let hint = "hawiz says `off` and `status` itself; `reboot` would be no proof";
+        r.wrong_hint(&option.span, format!("`{}` is not an option of a site", option.value), hint);
+    }
+    for (option, value) in &options {
+        let wrong = if option.contains(['=', '\n', ' ']) || option.is_empty() {
+            Some((option, "is not the name of an option"))
+        } else {
+            value.contains('\n').then_some((value, "has more than one line"))
+        };
+        if let Some((at, why)) = wrong {
+            let hint = "an agent is given `name=value`, a line each";
+            r.wrong_hint(&at.span, format!("`{}` {why}", at.value.trim_end()), hint);
+        }
+    }
+    let deadline = raw.deadline.take();
+    if let Some(at) = deadline.as_ref().filter(|d| d.value.0.is_zero()) {
+        r.wrong(&at.span, "`deadline` is nothing");
+    }
+    Some(Fence { span: raw.span, agent: raw.agent.take()?, options, deadline: deadline.map(|d| d.value.0) })
 }
 
 impl Answers {

@@ -2,7 +2,7 @@
 //!
 //! Why it exists: as for playbooks, one list of keys for reader, hints and JSON Schema.
 
-use crate::playbook::read::{List, Map, Reader, Scalar, Value};
+use crate::playbook::read::{Dur, List, Many, Map, Reader, Scalar, Value};
 use crate::playbook::table::{table, words};
 use crate::playbook::{At, Given, KNOWN};
 use std::ops::Range;
@@ -16,6 +16,8 @@ table! {
         "language" language: At<String>,
         /// `"none"`: this exclusive system has no other node, on purpose.
         "peers" peers: At<NoPeers>,
+        /// A failover so soon after another one needs a reason; it beats the playbook's.
+        "min-interval" min_interval: At<Dur>,
         /// Values of the playbook's inputs.
         "inputs" inputs: Map<At<Given>>,
         /// Commands, run here, whose first output line is the secret.
@@ -71,8 +73,8 @@ table! {
         "group" group: At<String>,
         /// Values of the playbook's `node-vars`.
         "vars" vars: Map<At<Scalar>>,
-        /// How it loses its power.
-        "fence" fence: RawFence,
+        /// How it loses its power; several devices: `[[nodes.X.fence]]`, each of them must say off.
+        "fence" fence: Many<RawFence>,
     }
 }
 
@@ -103,6 +105,8 @@ table! {
         must "agent" agent: At<String>,
         /// Its options; may hold `{name}`, secrets too.
         "options" options: Map<At<Scalar>>,
+        /// How long one command of it may take; 60s if left out.
+        "deadline" deadline: At<Dur>,
     }
 }
 

@@ -12,7 +12,7 @@ use super::escape::{block, columns, cut, line as harmless};
 use super::script::{State, stage_text, state};
 use super::tally::proofs;
 use super::text::{ago, beside, count, duration, fold_titles, hang};
-use super::words::{place, source, stage_note, terminal, title};
+use super::words::{place, source, stage_note, stdin, terminal, title};
 use super::wrap::{dedent, wrap_command};
 use super::{Looks, Marks, Style, plain};
 use crate::event::{Looked, Proven, Purpose};
@@ -68,7 +68,19 @@ impl Drawer {
         let left = format!("{number} {} {} ({number} of {})", m.dot, harmless(&stage.title), plan.stages.len());
         let mut head = beside(&left, &stage_note(stage, Some(looks), m.dot), self.width);
         head.extend(self.about(&stage.about, 2, 3));
-        for proof in proofs(plan) {
+        let mut all = proofs(plan);
+        // That of a failover's source comes when the other node takes over.
+        all.extend(
+            plan.proof
+                .iter()
+                .filter(|p| {
+                    Some(p.node.as_str()) == plan.from()
+                        && !all.iter().any(|a| a.node == p.node)
+                        && looks.proofs.contains_key(&p.node)
+                })
+                .collect::<Vec<_>>(),
+        );
+        for proof in all {
             head.extend(self.row("proof", &self.proof(&proof.node, looks)));
         }
         for (node, why) in looks.unrecorded.iter().filter(|(n, _)| plan.node(n).is_some()) {
@@ -234,6 +246,14 @@ impl Drawer {
         match &step.what {
             What::Change(c) => {
                 out.extend(self.command(&c.run, Some(looks), 6, 3));
+                // What cuts the power is all in what it reads.
+                let reads = stdin(&c.run).filter(|_| c.kind == "fence").map(|text| format!("reads {text}"));
+                out.extend(
+                    reads
+                        .iter()
+                        .flat_map(|t| wrap_command(t, self.width.saturating_sub(6)))
+                        .map(|l| format!("      {l}")),
+                );
             }
             What::Manual(man) => {
                 out.extend(hang(&format!("      by hand: {}", title(&man.text, Some(looks))), self.width));
@@ -406,6 +426,7 @@ impl Drawer {
         let m = self.marks();
         let mut out = beside(&format!("Is {} inactive?", harmless(node)), "you vouch for it", self.width);
         let why = match (looks.unreachable.get(node), looks.proofs.get(node)) {
+            _ if plan.lost() == Some(node) => "it is left for lost: hawiz asks nothing of it any more".to_string(),
             (Some(why), _) => format!("it cannot be reached: {why}"),
             (None, Some((p @ (Proven::CannotTell(_) | Proven::Alive(_) | Proven::Active(_)), _))) => plain::proven(p),
             _ => "it could not be looked at".to_string(),

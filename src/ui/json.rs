@@ -16,13 +16,13 @@
 //!
 //! | `type` | fields |
 //! |---|---|
-//! | `run-started` | `run` id, `format` of the journal, `hawiz` version, `procedure`, `target` node or null, `plan` digest, `title`, `sources` files read, `stages` ids, `comment` or null, `marker` |
+//! | `run-started` | `run` id, `format` of the journal, `hawiz` version, `procedure`, `target` node or null, `from`: the node that gives up in a failover (absent: none), `unplanned` true (absent: false), `plan` digest, `title`, `sources` files read, `stages` ids, `comment` or null, `marker` |
 //! | `run-resumed` | `run`, `purpose` (`resume`, `rollback`, …), `hawiz` |
 //! | `node-seen` | `node`, `boot` id, `identity` or null, `unrecorded`: why it keeps no record, or null |
 //! | `node-unreachable` | `node`, `why` |
 //! | `node-locked` | `node` |
 //! | `node-held` | `node`, `holder` in words |
-//! | `proof-taken` | `node`, `proven` (`"looked-at"`, `"attested"`, `{"active": why}`, `{"cannot-tell": why}`, `{"alive": sign}`), `again` |
+//! | `proof-taken` | `node`, `proven` (`"looked-at"`, `"attested"`, `{"active": why}`, `{"cannot-tell": why}`, `{"alive": sign}`, `{"fenced": by}`), `again` |
 //! | `stage-started` | `stage` id, `title`, `number`, `of` |
 //! | `stage-skipped` | `stage`, `title`, `reason` |
 //! | `looked` | `step` instance, `title`, `node`, `purpose` (`when`, `check`, `before`, `after`, `verify`, `undone`, `proof`), `answer` (`yes`, `no`, `unsettled`, `could-not-look`), `code` or null, `evidence` |
@@ -36,6 +36,7 @@
 //! | `captured` | `key`, `value` (text, or `{"hex": …}` when it is not UTF-8) |
 //! | `step-finished` | `step`, `title`, `node`, `outcome` `{"is": …, "why": …}` with `is` one of `done`, `already`, `passed`, `skipped`, `failed`, `unknown`, `undone`, `undo-failed`, `attempts`, `code` or null, `tail`, `show`: true when the playbook wants `tail` shown (absent: false), `took_ms` |
 //! | `chosen` | `step`, `choice`, `reason` or null |
+//! | `went-unplanned` | `node`, `why` |
 //! | `undo-intent` | `step`, `title`, `node`, `attempt`, `claim` or null |
 //! | `undo-finished` | `step`, `title`, `node`, `outcome`, `tail` |
 //! | `noted` | `text` |

@@ -148,8 +148,8 @@ impl Lines {
         let w = self.style.width;
         let says = |mark: &str, text: &str| hang(&format!("{mark} {}", harmless(text)), w);
         match &record.event {
-            Event::RunStarted { run, procedure, target, title, sources, comment, .. } => {
-                let what = target.as_deref().map_or(procedure.clone(), |t| format!("{procedure} {t}"));
+            Event::RunStarted { run, procedure, target, from, unplanned, title, sources, comment, .. } => {
+                let what = crate::plan::what(procedure, from.as_deref(), target.as_deref(), *unplanned);
                 out.extend(ink(Ink::Strong, beside(&harmless(title), &harmless(&what), w)));
                 out.extend(hang(&format!("Run {run}. Read: {}", harmless(&sources.join(", "))), w));
                 out.extend(comment.iter().flat_map(|c| hang(&format!("Comment: {}", harmless(c)), w)));
@@ -173,7 +173,7 @@ impl Lines {
             }
             Event::ProofTaken { node, proven, .. } => {
                 let (mark, colour) = match proven {
-                    Proven::LookedAt | Proven::Attested => (m.yes, Ink::Good),
+                    Proven::LookedAt | Proven::Attested | Proven::Fenced(_) => (m.yes, Ink::Good),
                     Proven::CannotTell(_) => (m.doubt, Ink::Doubt),
                     Proven::Active(_) | Proven::Alive(_) => (m.no, Ink::Bad),
                 };
@@ -236,6 +236,12 @@ impl Lines {
                 }
                 let reason = reason.as_deref().map(|r| format!(", because: {r}")).unwrap_or_default();
                 out.extend(hang(&harmless(&format!("  chosen: {choice}{reason}")), w));
+            }
+            Event::WentUnplanned { node, why } => {
+                out.extend(ink(
+                    Ink::Bad,
+                    says("!", &format!("Unplanned from here on: {node} is left for lost ({why})")),
+                ));
             }
             Event::UndoIntent { title, node, .. } => {
                 out.extend(ink(

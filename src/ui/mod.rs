@@ -19,6 +19,7 @@ pub mod plain;
 pub mod report;
 pub mod roster;
 pub mod script;
+mod script_failover;
 pub mod script_md;
 pub mod script_sh;
 mod script_text;

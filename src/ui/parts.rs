@@ -3,7 +3,7 @@
 //! Why it exists: a script can only be pasted where it belongs. Invariant: the parts, one after the other, are the plan in
 //! its order, each step once (a check on several nodes once a node).
 
-use super::tally::proofs;
+use super::tally::{proof_before, proofs};
 use super::words::{node_of, variable};
 use crate::plan::{Check, Look, Place, Plan, Stage, Step, What};
 use crate::shell::Command;
@@ -87,6 +87,10 @@ pub(super) fn parts(plan: &Plan) -> Vec<Part<'_>> {
     }
     for (i, stage) in plan.stages.iter().enumerate() {
         cut.conditional = None;
+        if let Some(proof) = proof_before(plan, i) {
+            cut.waiting.push(Item::Remark(format!("Proof: is {} inactive now?", proof.node)));
+            proof.steps.iter().for_each(|s| cut.step(s));
+        }
         let place = stage.when_on.as_ref().or(stage.steps.first().map(|s| &s.place));
         match (&stage.when, place) {
             (Some(_), Some(place)) => {

@@ -78,11 +78,11 @@ impl Level {
 pub fn say(event: &Event) -> (Level, String, Option<&'static str>) {
     use Level::*;
     match event {
-        Event::RunStarted { run, hawiz, procedure, target, title, sources, comment, plan, .. } => {
-            let target = target.as_deref().map(|t| format!(" {t}")).unwrap_or_default();
+        Event::RunStarted { run, hawiz, procedure, target, from, unplanned, title, sources, comment, plan, .. } => {
+            let what = crate::plan::what(procedure, from.as_deref(), target.as_deref(), *unplanned);
             let comment = comment.as_deref().map(|c| format!("; comment: {c}")).unwrap_or_default();
             let text = format!(
-                "run {run} started: {procedure}{target}: {title}; read {}; plan {}; hawiz {hawiz}{comment}",
+                "run {run} started: {what}: {title}; read {}; plan {}; hawiz {hawiz}{comment}",
                 sources.join(", "),
                 plan.get(..12).unwrap_or(plan),
             );
@@ -105,12 +105,12 @@ pub fn say(event: &Event) -> (Level, String, Option<&'static str>) {
         Event::ProofTaken { node, proven, again } => {
             let again = if *again { " (again)" } else { "" };
             let level = match proven {
-                Proven::LookedAt => Info,
+                Proven::LookedAt | Proven::Fenced(_) => Info,
                 Proven::Attested | Proven::CannotTell(_) => Warning,
                 _ => Error,
             };
             let outcome = match proven {
-                Proven::LookedAt | Proven::Attested => "Passed",
+                Proven::LookedAt | Proven::Attested | Proven::Fenced(_) => "Passed",
                 Proven::CannotTell(_) => "Unknown",
                 _ => "Failed",
             };
@@ -174,6 +174,9 @@ pub fn say(event: &Event) -> (Level, String, Option<&'static str>) {
             let reason = reason.as_deref().map(|r| format!("; reason: {r}")).unwrap_or_default();
             (Info, format!("chosen: {choice} ({step}){reason}"), None)
         }
+        Event::WentUnplanned { node, why } => {
+            (Warning, format!("gone on unplanned: {node} is left for lost: {why}"), None)
+        }
         Event::UndoIntent { step, title, node, attempt, .. } => {
             (Info, format!("undo: {title} on {node}, attempt {attempt} ({step})"), None)
         }
@@ -227,7 +230,8 @@ pub fn proven(proven: &Proven) -> String {
         Proven::Attested => "inactive: a person vouches for it".to_string(),
         Proven::Active(why) => format!("ACTIVE: {why}"),
         Proven::CannotTell(why) => format!("can't tell: {why}"),
-        Proven::Alive(why) => format!("vouched for, but alive: {why}"),
+        Proven::Alive(why) => format!("ALIVE, whatever is said of it: {why}"),
+        Proven::Fenced(by) => format!("inactive: its power was cut in this run ({by})"),
     }
 }
 

@@ -179,8 +179,8 @@ fn clock(utc: &str) -> String {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
     pub run: String,
-    pub procedure: String,
-    pub target: Option<String>,
+    /// `activate xcatmn2`
+    pub what: String,
     pub who: String,
     pub began: String,
     pub comment: Option<String>,
@@ -193,10 +193,9 @@ impl Summary {
         let mut s = Summary::default();
         for r in records {
             match &r.event {
-                Event::RunStarted { run, procedure, target, comment, .. } => {
+                Event::RunStarted { run, procedure, target, from, unplanned, comment, .. } => {
                     s.run = run.clone();
-                    s.procedure = procedure.clone();
-                    s.target = target.clone();
+                    s.what = crate::plan::what(procedure, from.as_deref(), target.as_deref(), *unplanned);
                     s.comment = comment.clone();
                     s.who = r.who.clone();
                     s.began = r.utc.clone();
@@ -222,9 +221,8 @@ impl Summary {
             None => (m.doubt, "runs, or was broken off".to_string()),
             Some((v, exit)) => (mark(v, style), format!("{} (exit {exit})", verdict(v))),
         };
-        let target = self.target.as_deref().map(|t| format!(" {t}")).unwrap_or_default();
         let comment = self.comment.as_deref().map(|c| format!(" ({c})")).unwrap_or_default();
-        let text = format!("{mark} {began}  {}  {}{target}: {end}; {}{comment}", self.run, self.procedure, self.who);
+        let text = format!("{mark} {began}  {}  {}: {end}; {}{comment}", self.run, self.what, self.who);
         hang(&harmless(&text), style.width)
     }
 }

@@ -5,7 +5,7 @@
 
 use super::Looks;
 use super::escape::{block, line as harmless};
-use super::tally::{proofs, stage_skipped};
+use super::tally::{proof_before, proofs, stage_skipped};
 use super::text::duration;
 use super::words::{TERMINAL, assignment, node_of, notes, place, places, source, stage_note, stdin, title};
 use crate::event::Purpose;
@@ -14,8 +14,7 @@ use crate::shell::{BEFORE, Command};
 
 pub fn render(plan: &Plan, looks: Option<&Looks>) -> String {
     let mut md = Md { looks, out: String::new() };
-    let target = plan.target.as_deref().map(|t| format!(" {t}")).unwrap_or_default();
-    md.line(&format!("# {}: {}{}", harmless(&plan.title), harmless(&plan.procedure), harmless(&target)));
+    md.line(&format!("# {}: {}", harmless(&plan.title), harmless(&plan.what())));
     md.line("");
     if !plan.about.is_empty() {
         md.line(&block(&plan.about));
@@ -48,6 +47,11 @@ pub fn render(plan: &Plan, looks: Option<&Looks>) -> String {
         proof.steps.iter().for_each(|s| md.step(s, false));
     }
     for (i, stage) in plan.stages.iter().enumerate() {
+        if let Some(proof) = proof_before(plan, i) {
+            md.line("");
+            md.line(&format!("## Proof: is {} inactive now?", harmless(&proof.node)));
+            proof.steps.iter().for_each(|s| md.step(s, false));
+        }
         md.stage(i + 1, stage);
     }
     if let Some(closing) = &plan.closing {

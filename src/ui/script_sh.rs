@@ -64,8 +64,7 @@ impl Sh<'_> {
     fn head(&mut self, parts: usize) {
         let plan = self.plan;
         self.line("#!/bin/sh");
-        let target = plan.target.as_deref().map(|t| format!(" {t}")).unwrap_or_default();
-        self.remark("", format!("{}: {}{target}", plan.title, plan.procedure).as_bytes());
+        self.remark("", format!("{}: {}", plan.title, plan.what()).as_bytes());
         let digest = plan.digest.get(..12).unwrap_or(&plan.digest);
         self.remark("", format!("Printed by hawiz {}, plan {digest}.", plan.hawiz).as_bytes());
         if parts > 1 {

@@ -35,10 +35,10 @@ pub fn rest_text(plan: &Plan, from: usize, looks: &Looks, style: &Style) -> Stri
 const LABEL: usize = 8;
 
 pub(super) struct Text<'a> {
-    plan: &'a Plan,
-    looks: Option<&'a Looks>,
-    style: &'a Style,
-    marks: &'static Marks,
+    pub(super) plan: &'a Plan,
+    pub(super) looks: Option<&'a Looks>,
+    pub(super) style: &'a Style,
+    pub(super) marks: &'static Marks,
     out: String,
     changed: bool,
     tally: Tally,
@@ -55,6 +55,7 @@ impl<'a> Text<'a> {
         self.head();
         self.proof();
         for (i, stage) in self.plan.stages.iter().enumerate() {
+            self.source(i);
             self.stage(i + 1, stage);
         }
         if let Some(closing) = &self.plan.closing {
@@ -68,16 +69,16 @@ impl<'a> Text<'a> {
         self.out
     }
 
-    fn line(&mut self, text: &str) {
+    pub(super) fn line(&mut self, text: &str) {
         self.out.push_str(text.trim_end());
         self.out.push('\n');
     }
-    fn prose(&mut self, indent: usize, text: &str) {
+    pub(super) fn prose(&mut self, indent: usize, text: &str) {
         for l in wrap(&block(text), self.style.width.saturating_sub(indent)) {
             self.line(&format!("{}{l}", " ".repeat(indent)));
         }
     }
-    fn beside(&mut self, left: &str, right: &str, ink: Ink) {
+    pub(super) fn beside(&mut self, left: &str, right: &str, ink: Ink) {
         for (i, l) in beside(left, right, self.style.width).into_iter().enumerate() {
             match l.strip_prefix(left) {
                 Some(rest) if i == 0 => {
@@ -91,10 +92,7 @@ impl<'a> Text<'a> {
 
     fn head(&mut self) {
         let plan = self.plan;
-        let what = match &plan.target {
-            Some(t) => format!("{} {t}", plan.procedure),
-            None => plan.procedure.clone(),
-        };
+        let what = plan.what();
         let mode = if self.looks.is_some() { "DRY RUN" } else { "PLAN" };
         self.beside(&harmless(&plan.title), &format!("{}   {mode}", harmless(&what)), Ink::Strong);
         match self.looks {
@@ -179,6 +177,7 @@ impl<'a> Text<'a> {
     }
 
     fn proof(&mut self) {
+        self.roles();
         for proof in proofs(self.plan) {
             self.line("");
             let node = harmless(&proof.node);
@@ -189,7 +188,7 @@ impl<'a> Text<'a> {
             );
             if let Some((proven, _)) = self.looks.and_then(|l| l.proofs.get(&proof.node)) {
                 let (mark, ink) = match proven {
-                    Proven::LookedAt | Proven::Attested => (self.marks.yes, Ink::Good),
+                    Proven::LookedAt | Proven::Attested | Proven::Fenced(_) => (self.marks.yes, Ink::Good),
                     Proven::CannotTell(_) => (self.marks.doubt, Ink::Doubt),
                     _ => (self.marks.no, Ink::Bad),
                 };
@@ -200,6 +199,11 @@ impl<'a> Text<'a> {
                 }
                 match proven {
                     Proven::LookedAt | Proven::Attested if self.style.verbose <= 0 => continue,
+                    Proven::CannotTell(_) if self.plan.lost() == Some(&proof.node) => {
+                        self.prose(4, "It is needed before the first change; one of these gives it:");
+                        self.prose(4, &format!("- a fence device in the site file: [nodes.{node}.fence]"));
+                        self.prose(4, &format!("- you vouch: --attest {node} (or type its name when asked)"));
+                    }
                     Proven::CannotTell(_) => {
                         self.prose(4, "It is needed before the first change; one of these gives it:");
                         let checks = count(proof.steps.len(), "check shows", "checks show");
@@ -211,6 +215,7 @@ impl<'a> Text<'a> {
             }
             self.steps(&proof.steps, std::slice::from_ref(&proof.node), true);
         }
+        self.signs();
     }
 
     fn stage(&mut self, number: usize, stage: &Stage) {
@@ -231,7 +236,7 @@ impl<'a> Text<'a> {
     }
 
     /// Steps in order; neighbours of one loop that are all true, or all so already, fold into one line.
-    fn steps(&mut self, steps: &[Step], of_stage: &[String], proof: bool) {
+    pub(super) fn steps(&mut self, steps: &[Step], of_stage: &[String], proof: bool) {
         let states: Vec<State> = steps
             .iter()
             .map(|step| {
@@ -437,7 +442,7 @@ impl<'a> Text<'a> {
     }
 
     /// A command under its label, with a note at the right of its last line.
-    fn command(&mut self, label: &str, text: &str, right: &str, indent: usize) {
+    pub(super) fn command(&mut self, label: &str, text: &str, right: &str, indent: usize) {
         let width = self.style.width;
         let pad = " ".repeat(indent);
         let mut lines = wrap_command(&block(text), width.saturating_sub(indent + LABEL));
@@ -482,6 +487,7 @@ impl<'a> Text<'a> {
         }
         self.line("");
         self.prose(0, &parts.join(&format!(" {} ", self.marks.dot)));
+        self.no_return();
         if self.looks.is_none() {
             return;
         }
@@ -494,6 +500,9 @@ impl<'a> Text<'a> {
         }
         if t.unproven > 0 {
             why.push(format!("{} not proven inactive", count(t.unproven, "node is", "nodes are")));
+        }
+        if t.misfit {
+            why.push("the failover does not fit who is active".to_string());
         }
         if t.refused > 0 {
             why.push(count(t.refused, "check refuses", "checks refuse"));

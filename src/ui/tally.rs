@@ -7,6 +7,7 @@ use super::Looks;
 use super::words::node_of;
 use crate::event::{Proven, Purpose};
 use crate::plan::{Answer, Check, OnFailure, Plan, Proof, Stage, Step, What};
+use crate::roles::{self, Refusal};
 use serde::Serialize;
 
 /// What a dry run found, counted.
@@ -29,11 +30,14 @@ pub struct Tally {
     pub unproven: usize,
     /// Nodes that a step stands on and that cannot be reached.
     pub gone: usize,
+    /// The failover does not fit who is active.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub misfit: bool,
 }
 impl Tally {
     /// Nothing that could be looked at refuses (exit 0), or something does (exit 4).
     pub fn ready(&self) -> bool {
-        self.refused == 0 && self.unproven == 0 && self.gone == 0
+        self.refused == 0 && self.unproven == 0 && self.gone == 0 && !self.misfit
     }
 }
 
@@ -114,7 +118,8 @@ impl Tally {
     pub(super) fn of(plan: &Plan, looks: Option<&Looks>) -> Tally {
         let stood_on = |n: &str| plan.steps().any(|s| node_of(&s.place).is_some_and(|m| m == n));
         let gone = looks.map_or(0, |l| l.unreachable.keys().filter(|n| stood_on(n)).count());
-        Tally { stages: plan.stages.len(), unproven: unproven(plan, looks), gone, ..Tally::default() }
+        let misfit = looks.is_some_and(|l| misfit(plan, l).is_some());
+        Tally { stages: plan.stages.len(), unproven: unproven(plan, looks), gone, misfit, ..Tally::default() }
     }
     pub(super) fn count(&mut self, step: &Step, state: &State, changed: &mut bool) {
         match state {
@@ -142,13 +147,30 @@ impl Tally {
 /// Peers whose proof is missing.
 pub(super) fn unproven(plan: &Plan, looks: Option<&Looks>) -> usize {
     let Some(looks) = looks else { return 0 };
-    let proven = |node: &str| matches!(looks.proofs.get(node), Some((Proven::LookedAt | Proven::Attested, _)));
+    let proven = |node: &str| {
+        matches!(looks.proofs.get(node), Some((Proven::LookedAt | Proven::Attested | Proven::Fenced(_), _)))
+    };
     proofs(plan).iter().filter(|p| !proven(&p.node)).count()
 }
 
 /// The proofs that are taken before the first change; none when nobody is made active.
-pub(super) fn proofs(plan: &Plan) -> &[Proof] {
-    if plan.activates { &plan.proof } else { &[] }
+pub(super) fn proofs(plan: &Plan) -> Vec<&Proof> {
+    plan.first_proofs()
+}
+
+/// The proof of the node that gives up in a failover, where it stands: before the first stage of the other's activation.
+pub(super) fn proof_before(plan: &Plan, stage: usize) -> Option<&Proof> {
+    let of = |s: &Stage| s.of.is_some() && s.of == plan.target;
+    let first = plan.stages.iter().position(of) == Some(stage);
+    plan.proof.iter().find(|p| first && plan.activates && plan.gives_up(&p.node))
+}
+
+/// Why the failover does not fit what was seen of its nodes, and what to do.
+pub(super) fn misfit(plan: &Plan, looks: &Looks) -> Option<Refusal> {
+    let (from, to) = (plan.from()?, plan.target.as_deref()?);
+    let seen: Vec<(String, Proven)> =
+        plan.roles().iter().filter_map(|p| Some((p.node.clone(), looks.proofs.get(&p.node)?.0.clone()))).collect();
+    if seen.is_empty() { None } else { roles::fit(&seen, from, to, plan.lost().is_some()).err() }
 }
 
 pub(super) fn stage_skipped(stage: &Stage, looks: Option<&Looks>) -> bool {

@@ -47,6 +47,7 @@ fn steps() -> Vec<Step> {
         true_on,
         role: Some("primary".into()),
         same: true,
+        lost: 0,
     };
     let mut every = vec![step("activate/ask/reachable", xcatmn2(), {
         What::Check(check(TrueOn::All, xcatmn2(), look("ping -c 1 10.5.106.1", Reading::Script)))
@@ -126,6 +127,7 @@ pub fn plan() -> Plan {
                 true_on: TrueOn::All,
                 role: None,
                 same: false,
+                lost: 0,
             })
         })],
     };
@@ -137,6 +139,7 @@ pub fn plan() -> Plan {
         gate,
         when: Some(look("true", Reading::Script)),
         when_on: Some(Place::Node("xcatmn2".into())),
+        of: None,
         steps,
         digest: "0c1d".into(),
     };
@@ -170,6 +173,9 @@ pub fn plan() -> Plan {
         closing: Some(proof("xcatmn2")),
         undone: None,
         reactivation: None,
+        failover: None,
+        fences: Vec::new(),
+        moving: Vec::new(),
         paths: vec![Value::from("/install")],
         addresses: vec![Value::from("10.5.106.7")],
         digest: "e3b0".into(),
@@ -183,6 +189,8 @@ pub fn started() -> Event {
         hawiz: "0.1.0".into(),
         procedure: "activate".into(),
         target: Some("xcatmn2".into()),
+        from: None,
+        unplanned: false,
         plan: "e3b0".into(),
         title: "xCAT management node".into(),
         sources: vec!["./hawiz.toml".into()],
@@ -356,6 +364,20 @@ fn debt() -> Debt {
     Debt { node: "xcatmn2".into(), owes: step, run: "r0".into(), why: "it was skipped: no plug".into() }
 }
 
+/// What was not known from the beginning.
+pub fn since() -> Vec<Event> {
+    let mut begun = started();
+    if let Event::RunStarted { from, unplanned, .. } = &mut begun {
+        (*from, *unplanned) = (Some("xcatmn1".into()), true);
+    }
+    let proven = Proven::Fenced("fence_ipmilan 10.5.106.170".into());
+    vec![
+        begun,
+        Event::WentUnplanned { node: "xcatmn1".into(), why: "xcatmn1 does not answer".into() },
+        Event::ProofTaken { node: "xcatmn1".into(), proven, again: true },
+    ]
+}
+
 /// A new event must be added here, and above: this is no match for a catch-all.
 pub fn number(event: &Event) -> usize {
     match event {
@@ -387,9 +409,10 @@ pub fn number(event: &Event) -> usize {
         Event::Owed { .. } => 25,
         Event::Registered { .. } => 26,
         Event::Other => 27,
+        Event::WentUnplanned { .. } => 28,
     }
 }
-pub const NUMBERS: usize = 28;
+pub const NUMBERS: usize = 29;
 
 /// As records one second apart.
 pub fn recorded(events: Vec<Event>) -> Vec<Record> {

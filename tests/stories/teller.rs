@@ -96,7 +96,7 @@ pub fn check(fact: &str, on: &str) -> Step {
 
 pub fn check_on(fact: &str, on: &[&str], true_on: TrueOn) -> Step {
     let looks = on.iter().map(|n| (Place::Node(n.to_string()), look(&format!("is {fact}")))).collect();
-    step(&format!("{fact}?"), on[0], What::Check(Check { looks, true_on, role: None, same: false }))
+    step(&format!("{fact}?"), on[0], What::Check(Check { looks, true_on, role: None, same: false, lost: 0 }))
 }
 
 pub fn manual(fact: &str, on: &str, done: bool) -> Step {
@@ -154,7 +154,7 @@ impl Edit for Step {
 pub fn stage(id: &str, gate: Gate, steps: Vec<Step>) -> Stage {
     let (id, title) = (format!("p/{id}"), id.to_string());
     let (about, digest) = (String::new(), "5a".to_string());
-    Stage { id, title, about, owner: None, gate, when: None, when_on: None, steps, digest }
+    Stage { id, title, about, owner: None, gate, when: None, when_on: None, of: None, steps, digest }
 }
 
 /// A plan of one asked stage about `a`.
@@ -195,6 +195,9 @@ pub fn plan(stages: Vec<Stage>) -> Plan {
         closing: None,
         undone: None,
         reactivation: None,
+        failover: None,
+        fences: Vec::new(),
+        moving: Vec::new(),
         paths: Vec::new(),
         addresses: Vec::new(),
         digest: "d1".into(),
@@ -345,6 +348,7 @@ fn told(event: &Event) -> Option<String> {
             let bare = unrecorded.as_ref().map(|w| format!(", unrecorded: {w}")).unwrap_or_default();
             format!("sees {node}{id}{bare}")
         }
+        Event::WentUnplanned { node, why } => format!("unplanned from here on: {node}: {why}"),
         Event::NodeUnreachable { node, why } => format!("cannot reach {node}: {why}"),
         Event::NodeLocked { node } => format!("locks {node}"),
         Event::NodeHeld { node, holder } => format!("{node} is held: {holder}"),
@@ -355,6 +359,7 @@ fn told(event: &Event) -> Option<String> {
                 Proven::Active(w) => format!("ACTIVE: {w}"),
                 Proven::CannotTell(w) => format!("cannot tell: {w}"),
                 Proven::Alive(w) => format!("ALIVE: {w}"),
+                Proven::Fenced(by) => format!("fenced by {by}"),
             };
             format!("proof of {node}{}: {proven}", if *again { ", again" } else { "" })
         }
@@ -427,7 +432,7 @@ impl Story {
             plan,
             at,
             records: Rc::default(),
-            settings: Settings { holder: "me@here".into(), probe: secs(2), ..Settings::default() },
+            settings: Settings { holder: "me@here".into(), probe: secs(2), vouched: secs(600), ..Settings::default() },
             left: usize::MAX,
             cut: None,
             takes: Rc::default(),
@@ -489,6 +494,8 @@ impl Story {
                     hawiz: "0".into(),
                     procedure: self.plan.procedure.clone(),
                     target: self.plan.target.clone(),
+                    from: None,
+                    unplanned: false,
                     plan: "d1".into(),
                     title: "A story".into(),
                     sources: Vec::new(),

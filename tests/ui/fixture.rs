@@ -31,7 +31,13 @@ pub fn change(done: &str, run: &str, undo: Undo) -> What {
 }
 
 pub fn check(on: &str, look: Look) -> What {
-    What::Check(Check { looks: vec![(Place::Node(on.into()), look)], true_on: TrueOn::All, role: None, same: false })
+    What::Check(Check {
+        looks: vec![(Place::Node(on.into()), look)],
+        true_on: TrueOn::All,
+        role: None,
+        same: false,
+        lost: 0,
+    })
 }
 
 pub fn step(on: &str, id: &str, item: Option<(&str, &str)>, title: &str, what: What) -> Step {
@@ -68,6 +74,7 @@ pub fn stage(id: &str, title: &str, owner: Option<&str>, gate: Gate, steps: Vec<
         gate,
         when: None,
         when_on: None,
+        of: None,
         steps,
         digest: "5a5a".into(),
     }
@@ -117,6 +124,9 @@ pub fn bare(stages: Vec<Stage>) -> Plan {
         closing: None,
         undone: None,
         reactivation: None,
+        failover: None,
+        fences: Vec::new(),
+        moving: Vec::new(),
         paths: vec![],
         addresses: vec![],
         digest: "d1ge57d1ge57d1ge57".into(),
@@ -413,6 +423,8 @@ pub fn everything() -> Vec<Record> {
             hawiz: s("0.1.0"),
             procedure: s("activate"),
             target: Some(s(MN2)),
+            from: None,
+            unplanned: false,
             plan: s("d1ge57d1ge57d1ge57"),
             title: s("xCAT management node on shared storage"),
             sources: vec![s("hawiz.toml"), s("playbooks/xcat.toml")],
