@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use crate::observer::{NODES, Observer};
 use crate::rig::{Lab, PATIENCE};
 use crate::station::{Station, Way, ended, stations};
-use crate::support::Dice;
+use crate::support::{self, Dice};
 use crate::writer::Writer;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -166,7 +166,11 @@ pub fn run(lab: &Lab, name: &str, trials: &[Trial]) -> Report {
         let fault = trial.fault.map(|(f, v)| format!("{f:?} {v:?}")).unwrap_or_default();
         let fault = if trial.how == Handover::Attested { fault + " attested" } else { fault };
         let killed = if trial.killed.is_some() { " hawiz killed" } else { "" };
-        *report.ends.entry((format!("{fault}{killed}").trim().to_string(), end)).or_default() += 1;
+        let what = format!("{fault}{killed}").trim().to_string();
+        if support::campaign() {
+            eprintln!("{n:>4} {what:<34} {:<8} {gap:.1?}", format!("{end:?}").to_lowercase());
+        }
+        *report.ends.entry((what, end)).or_default() += 1;
         report.gaps.push(gap);
     }
     let verdict = campaign.observer.verdict();
