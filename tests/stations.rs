@@ -375,6 +375,75 @@ fn killed_at_random_moments_and_taken_over_every_step_is_made_once_and_the_recor
 }
 
 #[test]
+fn stations_that_are_killed_in_turn_hand_a_run_on_until_it_is_done_and_every_step_is_made_once() {
+    let mut dice = Dice::new("stations in turn");
+    let seeds: Vec<u64> = (0..if campaign() { 100 } else { 6 }).map(|_| dice.below(1 << 40)).collect();
+    let make = || World::new(&failover().replace("echo count", "sleep 0.1\necho count"));
+    spread(seeds, 4, make, |world, seed| {
+        world.fresh();
+        let stations = ["one", "two", "three"];
+        stations.iter().for_each(|s| drop(fs::remove_dir_all(world.dir.join(s))));
+        let mut dice = Dice(seed | 1);
+        let mut said = vec![format!("seed {seed}")];
+        let begins = ["activate", "--on", "a", "--yes"];
+        drop(killed(world, "one", &begins, dice.below(900)));
+        let run = fs::read_dir(world.dir.join("one/runs")).ok().and_then(|mut all| all.next()?.ok());
+        let Some(run) = run.map(|e| e.file_name().to_string_lossy().into_owned()) else { return };
+        for round in 0..12 {
+            for node in ["a", "b"] {
+                world.hawiz(&["--state-dir", "other", "unlock", node, "--reason", "killed", "--wait"]).is(0);
+            }
+            let station = stations[dice.below(3) as usize];
+            let from = if copies(world, "a").is_empty() { "b" } else { "a" };
+            let ms = if round > 8 { 20_000 } else { 100 + dice.below(900) };
+            let ended = killed(world, station, &["resume", &run, "--from", from, "--yes"], ms);
+            said.push(format!("{station} {ms} ms: {:?} {}", ended.code, ended.err));
+            match ended.code {
+                None => {}
+                Some(0) => break,
+                // Its own record is the best there is.
+                Some(2) if ended.err.contains("no copy of it knows more") => {
+                    let ended = killed(world, station, &["resume", &run, "--yes"], ms);
+                    said.push(format!("{station} again: {:?} {}", ended.code, ended.err));
+                    // It may have been killed after its last word.
+                    let over = ended.code == Some(0) || ended.err.contains("is over (done and verified)");
+                    assert!(over || ended.code.is_none(), "{said:#?}");
+                    if over {
+                        break;
+                    }
+                }
+                Some(2) if ended.err.contains("is over") => break,
+                Some(4) if ended.err.contains("has no copy") => {
+                    world.hawiz(&[&["--state-dir", station], &begins[..]].concat()).is(0);
+                    break;
+                }
+                _ => panic!("{said:#?}"),
+            }
+        }
+        let traces = (world.trace("a"), world.trace("b"));
+        assert_eq!(traces, (vec!["count".into(), "blind".into(), "active".into()], vec!["count".into()]), "{said:#?}");
+        assert!(!world.locked("a") && !world.locked("b"), "a lock is left: {said:#?}");
+    });
+}
+
+/// A station's hawiz, killed after that time if it has not ended by then.
+fn killed(world: &World, station: &str, args: &[&str], ms: u64) -> Ended {
+    let (out, err) = (world.dir.join(format!("{station}.out")), world.dir.join(format!("{station}.err")));
+    let file = |path: &std::path::Path| fs::File::create(path).expect("the folder is ours");
+    let args = [&["--state-dir", station], args].concat();
+    let child = world.command(&args).stdout(file(&out)).stderr(file(&err)).spawn();
+    let mut child = First(child.expect("hawiz was built for this test"));
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(ms) && child.0.try_wait().expect("it is ours").is_none() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.0.kill();
+    let code = child.0.wait().expect("it is ours").code();
+    let text = |path| fs::read_to_string(path).expect("it was made");
+    Ended { code, signal: None, out: text(&out), err: text(&err) }
+}
+
+#[test]
 fn of_two_runs_that_want_both_nodes_one_gets_both_whatever_order_their_sites_name_them_in() {
     let world = World::new(&failover());
     let text = fs::read_to_string(world.dir.join("hawiz.toml")).expect("it was written");

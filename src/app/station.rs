@@ -7,7 +7,6 @@
 use super::run;
 use super::unlock::{fleet, site};
 use crate::cli::Common;
-use crate::event::Event;
 use crate::history::History;
 use crate::journal::{Copy, Journal};
 use crate::plan::{How, Node, Plan};
@@ -58,9 +57,13 @@ pub(super) fn take_over(
         ));
     }
     held(&mut fleet, &there, &run)?;
+    let mut stations = Vec::new();
     let mut best = Found { copy: first, node: node.to_string() };
     for (name, copied) in there.iter().zip(fleet.copied(&there, &run)) {
         let Ok(Some(copied)) = copied else { continue };
+        if !copied.station.is_empty() && !stations.contains(&copied.station) {
+            stations.push(copied.station.clone());
+        }
         match Copy::read(&run, &copied.plan, &copied.journals) {
             Ok(copy) if copy.knows_more_than(&best.copy.records) => {
                 said.push(format!("{name} knows more of this run than {}", best.node));
@@ -72,15 +75,6 @@ pub(super) fn take_over(
     }
     drop(fleet);
     over(&best.copy, &run)?;
-    let (utc, who) = best.copy.last();
-    said.insert(
-        0,
-        format!(
-            "this run is taken over from the copy on {}: {} records, the last of {utc} by {who}",
-            best.node,
-            best.copy.records.len()
-        ),
-    );
     best.copy.plan.here = nodes.iter().find(|n| n.how == How::Local).map(|n| n.name.clone());
     best.copy.plan.nodes = nodes;
     for source in best.copy.plan.sources.iter_mut().filter(|s| s.what == "site") {
@@ -88,13 +82,16 @@ pub(super) fn take_over(
             source.path = path.display().to_string();
         }
     }
-    let taken = Event::RunResumed {
-        run: run.clone(),
-        purpose: "resume".into(),
-        hawiz: env!("CARGO_PKG_VERSION").into(),
-        taken: Some(run::marker()),
+    let name = run::marker();
+    let mine = Journal::adopt(state, &best.copy, &run, &Who::here().to_string(), &stations, &name)?;
+    let (utc, who) = best.copy.last();
+    let copy = format!("the copy on {}: {} records, the last of {utc} by {who}", best.node, best.copy.records.len());
+    let text = if mine {
+        format!("this run is taken over with this station's own record, which knows as much as {copy}")
+    } else {
+        format!("this run is taken over from {copy}")
     };
-    Journal::adopt(state, &best.copy, &run, &Who::here().to_string(), taken)?;
+    said.insert(0, text);
     Ok((run, said))
 }
 

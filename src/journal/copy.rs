@@ -66,21 +66,27 @@ impl Trail {
 }
 
 /// The names of the stations that a run has come by, in order: its own marker first, then one for each time that another went
-/// on with it.
+/// on with it. Some of those left no record: what they did can only be what the nodes know.
 pub fn stations(records: &[Record]) -> Vec<String> {
-    let name = |r: &Record| match &r.event {
+    let names = |r: &Record| match &r.event {
         Event::RunStarted { marker, .. } => Some(marker.clone()),
         Event::RunResumed { taken, .. } => taken.clone(),
         _ => None,
     };
-    records.iter().filter_map(name).collect()
+    records.iter().filter_map(names).flat_map(|n| n.split(' ').map(String::from).collect::<Vec<_>>()).collect()
 }
 
 /// Whether the nodes know that the run is this station's: since it was taken over here, one of them was locked. Until then the
 /// station before may have gone on with it, and this record be too old.
 pub fn arrived(records: &[Record]) -> bool {
+    arrived_until(records) == records.len()
+}
+
+/// Up to where a record is what the nodes know of, too.
+fn arrived_until(records: &[Record]) -> usize {
     let taken = records.iter().rposition(|r| matches!(&r.event, Event::RunResumed { taken: Some(_), .. }));
-    taken.is_none_or(|at| records[at..].iter().any(|r| matches!(r.event, Event::NodeLocked { .. })))
+    let locked = |at: &usize| records[*at..].iter().any(|r| matches!(r.event, Event::NodeLocked { .. }));
+    taken.filter(|at| !locked(at)).unwrap_or(records.len())
 }
 
 /// How much a record knows: whoever went on with the run knows more than whoever was left behind.
@@ -137,9 +143,17 @@ fn whole(journal: &[u8]) -> (Vec<Record>, Vec<u8>) {
 }
 
 impl Journal {
-    /// Makes a copy this station's own run, with this as its next record. What is here of the run already, and knows less, is
-    /// put aside.
-    pub fn adopt(state: &Path, copy: &Copy, run_id: &str, who: &str, taken: Event) -> Result<(), Fatal> {
+    /// Makes a copy this station's own run. What is here of the run already, and knows less, is put aside; where it knows as
+    /// much it is what is gone on with (`true`), unless the nodes know of no other station at all. `nodes`: the stations that
+    /// they know of; `name`: of this one from now on.
+    pub fn adopt(
+        state: &Path,
+        copy: &Copy,
+        run_id: &str,
+        who: &str,
+        nodes: &[String],
+        name: &str,
+    ) -> Result<bool, Fatal> {
         let dir = place::run_dir(state, run_id)?;
         let runs = state.join("runs");
         let cannot = |what: &Path, e: io::Error| {
@@ -156,9 +170,15 @@ impl Journal {
         }
         let _lock = lock(&dir, run_id, who)?;
         let path = dir.join(JOURNAL);
-        if dir.join(PLAN).exists() {
-            let (_, records) = Journal::read(state, run_id)?;
-            if arrived(&records) && !copy.knows_more_than(&records) {
+        let (mut records, mut lines) = (&copy.records, &copy.lines);
+        let mut own = if dir.join(PLAN).exists() { whole(&read::text(&path, run_id)?) } else { Default::default() };
+        let kept = own.0.len();
+        own.0.truncate(arrived_until(&own.0));
+        own.1 = own.1.split_inclusive(|b| *b == b'\n').take(own.0.len()).flatten().copied().collect();
+        let mine = !own.0.is_empty() && !copy.knows_more_than(&own.0);
+        if kept > 0 {
+            let known = stations(&own.0);
+            if mine && kept == own.0.len() && nodes.iter().all(|n| known.contains(n)) {
                 return Err(Fatal::new(
                     Exit::Usage,
                     format!("run `{run_id}` is kept here already, and no copy of it knows more than that"),
@@ -168,18 +188,30 @@ impl Journal {
             let aside = dir.join(format!("{JOURNAL}.before-{}", chrono::Utc::now().format("%Y%m%d-%H%M%S")));
             std::fs::rename(&path, &aside).map_err(|e| cannot(&aside, e))?;
             std::fs::remove_file(dir.join(PLAN)).map_err(|e| cannot(&dir, e))?;
+            if mine {
+                (records, lines) = (&own.0, &own.1);
+            }
         }
-        let record = Record { seq: copy.records.len() as u64 + 1, utc: super::now(), who: who.into(), event: taken };
+        let known = stations(records);
+        let unheard = nodes.iter().filter(|n| !known.contains(n)).map(String::as_str);
+        let event = Event::RunResumed {
+            run: run_id.into(),
+            purpose: "resume".into(),
+            hawiz: env!("CARGO_PKG_VERSION").into(),
+            taken: Some(unheard.chain([name]).collect::<Vec<_>>().join(" ")),
+        };
+        let record = Record { seq: records.len() as u64 + 1, utc: super::now(), who: who.into(), event };
         let json = |e: serde_json::Error| Fatal::new(Exit::Internal, format!("the run can't be written as JSON: {e}"));
         let line = serde_json::to_vec(&record).map_err(json)?;
         let plan = serde_json::to_vec(&copy.plan).map_err(json)?;
-        let text = [&copy.lines[..], &line, b"\n"].concat();
+        let text = [&lines[..], &line, b"\n"].concat();
         let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
         let file = file.map_err(|e| cannot(&path, e))?;
         disk.write(&file, &text, "copy").and_then(|()| disk.sync(&file, "copy")).map_err(|e| cannot(&path, e))?;
         // The plan comes last: a run directory with a plan is complete.
         disk.put(&dir.join(PLAN), &plan, "plan").map_err(|e| cannot(&dir.join(PLAN), e))?;
-        disk.sync_dir(&runs, "directory").map_err(|e| cannot(&runs, e))
+        disk.sync_dir(&runs, "directory").map_err(|e| cannot(&runs, e))?;
+        Ok(mine)
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Left {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
     pub plan: Vec<u8>,
+    /// The station that has worked on it last here.
+    pub station: String,
     /// One of each time the run took the lock.
     pub journals: Vec<Vec<u8>>,
 }
@@ -130,9 +132,11 @@ impl Seat {
             from = find(&all, &part, begin);
             parts.push(all[begin..from.unwrap_or(all.len())].to_vec());
         }
-        if parts.is_empty() {
+        if parts.len() < 2 {
             return Ok(None);
         }
-        Ok(Some(Copied { plan: parts.remove(0), journals: parts }))
+        let (plan, station) = (parts.remove(0), parts.remove(0));
+        let station = String::from_utf8_lossy(&station).trim().to_string();
+        Ok(Some(Copied { plan, station, journals: parts }))
     }
 }

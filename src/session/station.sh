@@ -66,12 +66,21 @@ hz_copies() { # seq
   done
   hz_end "$1" 0
 }
-# The plan, then the copies: each generation's is one of its own.
+# The plan, the station that has worked on it last, then the copies: each generation's is one of its own.
 hz_fetch() { # seq run
   hz_begin "$1"
   hz_begin "$1" >&2
-  for hz_d in "$hz_state/run.$2/plan" "$hz_state"/lock/*/journal "$hz_state/run.$2"/gen.*/journal; do
-    [ -f "$hz_d" ] || continue
+  hz_station "$2"
+  if [ -f "$hz_state/run.$2/plan" ]; then
+    hz_line "
+@$hz_n.$1="
+    cat "$hz_state/run.$2/plan"
+    hz_line "
+@$hz_n.$1=
+$hz_s"
+  fi
+  for hz_d in "$hz_state"/lock/*/journal "$hz_state/run.$2"/gen.*/journal; do
+    [ -f "$hz_d" ] && [ -f "$hz_state/run.$2/plan" ] || continue
     case $hz_d in
     */lock/*)
       hz_generation
