@@ -311,6 +311,47 @@ fn a_run_that_was_taken_over_and_not_begun_is_taken_over_anew() {
     world.hawiz(&["resume", &run, "--yes"]).is(5);
 }
 
+#[test]
+fn a_station_that_is_killed_while_it_takes_over_takes_over_again() {
+    // The first is the first time; the second is where there is an older record of the run already.
+    for before in [false, true] {
+        let (world, first, run) = in_the_middle();
+        drop(first);
+        world.put("w/go", "");
+        there(&world, &["unlock", "a", "--reason", "gone", "--wait"]).is(0);
+        if before {
+            there(&world, &["resume", "--from", "a"]).is(4);
+        }
+        let _ = fs::create_dir(world.dir.join("there"));
+        world.keep();
+        let kept = |to: &str, from: &str| {
+            let _ = fs::remove_dir_all(world.dir.join(to));
+            let done = Command::new("cp").args(["-a", from, to]).current_dir(&world.dir).status();
+            assert!(done.expect("cp is everywhere").success());
+        };
+        kept("there.kept", "there");
+        // As many as making it its own takes, and some of the run itself.
+        for n in 1..=24 {
+            world.back();
+            kept("there", "there.kept");
+            let at = n.to_string();
+            let args = ["--state-dir", "there", "resume", "--from", "a", "--yes"];
+            let ended = world.hawiz_with(&args, &[("HAWIZ_TEST_KILL_AT", &at)]);
+            assert_eq!(ended.signal, Some(9), "boundary {n}: {ended:?}");
+            there(&world, &["unlock", "a", "--reason", "gone, too", "--wait"]).is(0);
+            let again = there(&world, &["resume", &run, "--from", "a", "--yes"]);
+            if again.code == Some(2) {
+                // The nodes know that the run is its own.
+                there(&world, &["resume", &run, "--yes"]).is(0);
+            } else {
+                again.is(0);
+            }
+            assert_eq!(world.trace("a"), ALL, "boundary {n}");
+            world.hawiz(&["resume", &run, "--yes"]).is(5);
+        }
+    }
+}
+
 /// The copies on a node.
 fn copies(world: &World, node: &str) -> Vec<std::path::PathBuf> {
     let all = world.picture(&format!("state/{node}"));

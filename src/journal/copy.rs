@@ -14,7 +14,7 @@ use crate::plan::Plan;
 use crate::problem::{Exit, Fatal};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// A plan that is longer than this is not copied: it would hold up the first step on every node.
@@ -171,7 +171,8 @@ impl Journal {
         let _lock = lock(&dir, run_id, who)?;
         let path = dir.join(JOURNAL);
         let (mut records, mut lines) = (&copy.records, &copy.lines);
-        let mut own = if dir.join(PLAN).exists() { whole(&read::text(&path, run_id)?) } else { Default::default() };
+        // Without a plan it is what a crash left of adopting it before.
+        let mut own = whole(&std::fs::read(&path).unwrap_or_default());
         let kept = own.0.len();
         own.0.truncate(arrived_until(&own.0));
         own.1 = own.1.split_inclusive(|b| *b == b'\n').take(own.0.len()).flatten().copied().collect();
@@ -186,8 +187,7 @@ impl Journal {
                 .hint(format!("hawiz resume {run_id}")));
             }
             let aside = dir.join(format!("{JOURNAL}.before-{}", chrono::Utc::now().format("%Y%m%d-%H%M%S")));
-            std::fs::rename(&path, &aside).map_err(|e| cannot(&aside, e))?;
-            std::fs::remove_file(dir.join(PLAN)).map_err(|e| cannot(&dir, e))?;
+            std::fs::copy(&path, &aside).map_err(|e| cannot(&aside, e))?;
             if mine {
                 (records, lines) = (&own.0, &own.1);
             }
@@ -205,10 +205,9 @@ impl Journal {
         let line = serde_json::to_vec(&record).map_err(json)?;
         let plan = serde_json::to_vec(&copy.plan).map_err(json)?;
         let text = [&lines[..], &line, b"\n"].concat();
-        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
-        let file = file.map_err(|e| cannot(&path, e))?;
-        disk.write(&file, &text, "copy").and_then(|()| disk.sync(&file, "copy")).map_err(|e| cannot(&path, e))?;
-        // The plan comes last: a run directory with a plan is complete.
+        disk.put(&path, &text, "copy").map_err(|e| cannot(&path, e))?;
+        // The plan comes last: a run directory with a plan is complete. One that is there is the same but for the ways to the
+        // nodes.
         disk.put(&dir.join(PLAN), &plan, "plan").map_err(|e| cannot(&dir.join(PLAN), e))?;
         disk.sync_dir(&runs, "directory").map_err(|e| cannot(&runs, e))?;
         Ok(mine)
