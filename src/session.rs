@@ -35,6 +35,7 @@ use crate::reach::{Ask, Claim, Greeting, Locked, Progress, Reach, Reply, Sent, S
 use crate::register::Register;
 use crate::shell::Value;
 use crate::transport::{Need, Said, Ways, ssh};
+pub use copy::unpacked;
 use door::Door;
 pub use door::STATE;
 pub use lock::Broken;

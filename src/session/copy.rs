@@ -8,11 +8,19 @@ use super::lock::Held;
 use super::seat::Seat;
 use super::wire::word;
 use crate::journal::Trail;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Most that goes in front of one message; what is left goes with the next.
 const PIECE: usize = 256 * 1024;
+/// No plan is larger, unpacked.
+const MOST: u64 = 64 << 20;
 /// Bytes a second that a slow link takes; a message with so much in front of it is waited for longer.
 const SLOW: u64 = 64 * 1024;
 
@@ -60,6 +68,23 @@ impl Copying {
     }
 }
 
+/// A plan as it travels and lies on a node: a tenth of its size, so that it fits into what a fresh connection sends without
+/// waiting for an acknowledgement; one printable word, so that every shell can keep it.
+pub fn packed(plan: &[u8]) -> String {
+    let mut packed = DeflateEncoder::new(Vec::new(), Compression::default());
+    let whole = packed.write_all(plan).and_then(|()| packed.finish());
+    STANDARD.encode(whole.expect("memory takes what is written to it"))
+}
+
+/// The plan again. `None`: it is not whole.
+pub fn unpacked(word: &[u8]) -> Option<Vec<u8>> {
+    let packed = STANDARD.decode(word.trim_ascii()).ok()?;
+    let mut plan = Vec::new();
+    // Nobody's plan is as large; what says that it is was not written by hawiz.
+    DeflateDecoder::new(&packed[..]).take(MOST).read_to_end(&mut plan).ok()?;
+    ((plan.len() as u64) < MOST).then_some(plan)
+}
+
 impl Seat {
     /// Puts what the journal has said since the last time in front of the next message. Says for how much longer than usual its
     /// answer is to be waited for.
@@ -74,7 +99,7 @@ impl Seat {
             && !given_back
             && let Some(plan) = trail.plan()
         {
-            let line = [b"hz_plan ", run.as_bytes(), b" ", &word(&plan)[..]].concat();
+            let line = [b"hz_plan ", run.as_bytes(), b" ", packed(&plan).as_bytes()].concat();
             bytes += line.len();
             link.set(&line);
             self.copy.plan = HasPlan::Sent;
@@ -96,6 +121,22 @@ impl Seat {
                 link.call("hz_syslog", &[&word(line.as_bytes())]);
                 link.send();
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_unpacked_as_it_was_and_half_of_one_is_none() {
+        let plan = "{\"stages\": [\"Start the services\"]}\n".repeat(500);
+        let word = packed(plan.as_bytes());
+        assert!(word.len() * 10 < plan.len() && word.chars().all(|c| c.is_ascii_alphanumeric() || "+/=".contains(c)));
+        assert_eq!(unpacked(format!("{word}\n").as_bytes()).as_deref(), Some(plan.as_bytes()));
+        for broken in [&word[..word.len() / 2], "{}", "", "AAAA"] {
+            assert_eq!(unpacked(broken.as_bytes()), None, "{broken}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Why it exists: a run whose machine is gone is gone on with elsewhere. Invariants: looking makes nothing final; nothing is taken
 //! here that a person has not decided upon; after a lock was broken, nothing of its generation can begin any more.
 
+use super::copy::unpacked;
 use super::door::PROMPTLY;
 use super::live::{self, Looking};
 use super::seat::{Seat, hash, slug};
@@ -137,6 +138,8 @@ impl Seat {
         }
         let (plan, station) = (parts.remove(0), parts.remove(0));
         let station = String::from_utf8_lossy(&station).trim().to_string();
+        // One that is not whole is nobody's plan: that is said where it is read.
+        let plan = unpacked(&plan).unwrap_or_default();
         Ok(Some(Copied { plan, station, journals: parts }))
     }
 }

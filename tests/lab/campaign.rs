@@ -15,7 +15,7 @@ use crate::support::{self, Dice};
 use crate::writer::Writer;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// No command of a trial takes longer, whatever befalls the hosts; a deadline of a step included.
@@ -28,16 +28,37 @@ pub enum Handover {
     TwoCommands,
     /// The source has lost its power before anything is begun; a person says so, and the target is activated.
     Attested,
+    /// `failover`, planned.
+    Failover,
+    /// The source is struck before anything is begun; its power is cut by its controller, then the target takes over.
+    Unplanned,
 }
 
-fn commands(how: Handover, from: &str, to: &str) -> Vec<Vec<String>> {
+impl Handover {
+    /// Its fault comes first.
+    fn answers_a_fault(self) -> bool {
+        matches!(self, Handover::Attested | Handover::Unplanned)
+    }
+}
+
+fn commands(lab: &Lab, how: Handover, from: &str, to: &str) -> Vec<Vec<String>> {
     let line = |words: &[&str]| words.iter().map(|w| w.to_string()).collect::<Vec<_>>();
     match how {
         Handover::TwoCommands => {
             vec![line(&["deactivate", "--on", from, "--yes"]), line(&["activate", "--on", to, "--yes"])]
         }
         Handover::Attested => vec![line(&["activate", "--on", to, "--yes", "--attest", from])],
+        Handover::Failover => vec![line(&["failover", "--from", from, "--to", to, "--yes"])],
+        Handover::Unplanned => {
+            let answers = answers(lab, from).display().to_string();
+            vec![line(&["failover", "--from", from, "--to", to, "--unplanned", "--yes", "--answers", &answers])]
+        }
     }
+}
+
+/// The word that a person types before this host's power is cut.
+fn answers(lab: &Lab, from: &str) -> PathBuf {
+    lab.run.join(format!("answers-{from}.toml"))
 }
 
 /// Which host a fault strikes.
@@ -80,6 +101,10 @@ pub fn each_once() -> Vec<Trial> {
         hit(PowerCut, Source, 700, Some(0)),
         Trial { killed: Some(ms(900)), ..calm },
         Trial { how: Handover::Attested, ..hit(PowerCut, Source, 0, None) },
+        Trial { how: Handover::Failover, ..calm },
+        Trial { how: Handover::Unplanned, ..hit(CablePulled, Source, 0, None) },
+        Trial { how: Handover::Failover, ..hit(PowerCut, Target, 900, None) },
+        Trial { how: Handover::Unplanned, ..hit(SshdHung, Source, 0, None) },
     ]
 }
 
@@ -91,12 +116,17 @@ pub fn drawn(runs: usize, dice: &mut Dice) -> Vec<Trial> {
         let killed = (dice.below(4) == 0 || fault.is_none()).then(|| Duration::from_millis(dice.below(3_000)));
         let after = Duration::from_millis(dice.below(3_000));
         let mended = (dice.below(2) == 0).then(|| Duration::from_millis(dice.below(2_000)));
-        // A word about a host that is alive would be a lie, so it is given after a power cut only.
-        match dice.below(5) {
-            0 => {
-                Trial { how: Handover::Attested, fault: Some((Fault::PowerCut, Victim::Source)), killed, after, mended }
+        let plain = Trial { how: Handover::Failover, fault: fault.map(|f| (f, victim)), killed, after, mended };
+        match dice.below(10) {
+            // A word about a host that is alive would be a lie, so it is given after a power cut only.
+            0 => Trial { how: Handover::Attested, fault: Some((Fault::PowerCut, Victim::Source)), ..plain },
+            1..=3 => {
+                let fault = fault.unwrap_or(Fault::PowerCut);
+                // What is cut off is not plugged in again in the middle: whoever cuts the power expects it to stay off.
+                Trial { how: Handover::Unplanned, fault: Some((fault, Victim::Source)), mended: None, ..plain }
             }
-            _ => Trial { how: Handover::TwoCommands, fault: fault.map(|f| (f, victim)), killed, after, mended },
+            4..=5 => Trial { how: Handover::TwoCommands, ..plain },
+            _ => plain,
         }
     };
     (0..runs).map(|_| draw()).collect()
@@ -157,6 +187,10 @@ struct Campaign<'l> {
 /// What happened when is kept in the target folder as `failover-NAME`.
 pub fn run(lab: &Lab, name: &str, trials: &[Trial]) -> Report {
     let stations = stations(lab, Way::Ssh, "service.toml");
+    for from in NODES {
+        let words = format!("[gates]\n\"fence/cut-the-power\" = \"{from}\"\n");
+        std::fs::write(answers(lab, from), words).expect("the run is ours");
+    }
     let mut campaign =
         Campaign { lab, stations, observer: Observer::new(lab), writer: Writer::new(lab), active: NODES[0] };
     campaign.a_person_settles(NODES[0]);
@@ -164,9 +198,15 @@ pub fn run(lab: &Lab, name: &str, trials: &[Trial]) -> Report {
     for (n, trial) in trials.iter().enumerate() {
         let (end, gap) = campaign.trial(n, trial);
         let fault = trial.fault.map(|(f, v)| format!("{f:?} {v:?}")).unwrap_or_default();
-        let fault = if trial.how == Handover::Attested { fault + " attested" } else { fault };
+        let how = match trial.how {
+            Handover::TwoCommands => "two commands",
+            Handover::Attested => "attested",
+            Handover::Failover => "planned",
+            Handover::Unplanned => "unplanned",
+        };
+        let fault = format!("{how} {fault}");
         let killed = if trial.killed.is_some() { " hawiz killed" } else { "" };
-        let what = format!("{fault}{killed}").trim().to_string();
+        let what = format!("{}{killed}", fault.trim());
         if support::campaign() {
             eprintln!("{n:>4} {what:<34} {:<8} {gap:.1?}", format!("{end:?}").to_lowercase());
         }
@@ -197,11 +237,11 @@ impl Campaign<'_> {
             fault.strike(self.lab, node);
             Some((fault, node))
         };
-        let mut struck = if trial.how == Handover::Attested { strike() } else { None };
+        let mut struck = if trial.how.answers_a_fault() { strike() } else { None };
         let codes = std::thread::scope(|scope| {
             let hawiz = scope.spawn(|| {
                 let mut codes = Vec::new();
-                for command in commands(trial.how, from, to) {
+                for command in commands(self.lab, trial.how, from, to) {
                     let words: Vec<&str> = command.iter().map(String::as_str).collect();
                     let child = station.start(&words);
                     let left = trial.killed.and_then(|k| k.checked_sub(begun.elapsed()));
@@ -231,6 +271,10 @@ impl Campaign<'_> {
                     }
                 }
                 fault.mend(self.lab, node);
+                if trial.how == Handover::Unplanned {
+                    // Its controller has cut its power.
+                    Fault::PowerCut.mend(self.lab, node);
+                }
                 self.observer.note(format!("{fault:?} of {node} is mended"));
             }
             hawiz.join().expect("it ends")
@@ -239,7 +283,7 @@ impl Campaign<'_> {
         let is_whole = |to: &str| self.observer.active() == (vec![to], vec![to]);
         // A database whose host had its power cut is started by nobody; what hawiz said was so when it said it.
         let mut end = End::Alone;
-        let mut settled = codes.len() == commands(trial.how, from, to).len()
+        let mut settled = codes.len() == commands(self.lab, trial.how, from, to).len()
             && codes.iter().all(|c| *c == Some(0))
             && self.soon(|| is_whole(to));
         if !settled {
