@@ -83,6 +83,4 @@ kill -KILL $hz_w
 if [ -s "$hz_f.out" ] || [ -s "$hz_f.err" ]; then hz_watch; fi
 # The code is written where its room is, once: by the leader, or by who has killed it.
 hz_line "rc $hz_c $hz_c ." 1<>"$hz_f.rc"
-set -- "$hz_f.rc" .
-[ ! -e journal ] || set -- "$@" journal
-sync "$@" || sync
+sync "$hz_f.rc" . || sync
