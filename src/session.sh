@@ -1,32 +1,12 @@
-# The half of the session protocol that keeps records on the node: the lock, steps, the truth about them. It follows frame.sh,
-# look.sh and lock.sh, at the first call that needs it. Comments and indentation are stripped before it travels. POSIX tools and setsid
-# only; runs in dash, bash, busybox sh and mksh. The client has set hz_n (the nonce of this session) before, and sets hz_leader.
+# The part of the session that makes steps and knows the truth about them. It follows lock.sh, at the first call that needs it.
+# Comments and indentation are stripped before it travels. POSIX tools and setsid only; runs in dash, bash, busybox sh and mksh.
 
-# The login's umask, the pid namespace and the shortest sleep: each costs a process, and looks need none of them.
-hz_umask=$(umask)
+# The pid namespace and the shortest sleep: each costs a program, and only steps need them.
 hz_ns=$(ls -l /proc/self/ns/pid 2>/dev/null)
 hz_ns=${hz_ns##*\[}
 hz_ns=${hz_ns%\]*}
 hz_nap=1
 if sleep 0.001 2>/dev/null; then hz_nap=0.1; fi
-
-# --- the register ---------------------------------------------------------------------------------------------------
-# Which node a system is active on, and what is owed: STATE/system.NAME. It begins with its epoch, and no older one comes
-# in the place of a newer.
-hz_inscribe() { # seq name epoch text
-  hz_begin "$1"
-  hz_y=$hz_state/system.$2
-  hz_v=0
-  { read -r hz_x hz_v <"$hz_y"; } 2>/dev/null
-  if [ "${hz_v:-0}" -gt "$3" ]; then
-    hz_line "newer $hz_v"
-  elif hz_x=$( (umask 022 && hz_put "$4" >"$hz_y.new" && hz_sync "$hz_y.new" && mv "$hz_y.new" "$hz_y" && hz_sync "$hz_state") 2>&1); then
-    echo written
-  else
-    hz_line "failed $hz_x"
-  fi
-  hz_end "$1" 0
-}
 
 # --- steps -----------------------------------------------------------------------------------------------------------
 # A claim is a few files in the generation: HASH is the script, and whoever made it has the claim; HASH.go says who won the

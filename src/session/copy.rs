@@ -114,12 +114,13 @@ impl Seat {
         Duration::from_secs(bytes as u64 / SLOW)
     }
     pub fn syslog(&mut self, line: &str) {
-        // Not worth a connection, never in the way of a step, and nobody waits for it: it has no answer.
+        // Not worth a connection, never in the way of a step, and nobody waits for it: it has no answer. Behind the next call,
+        // because it starts a program, which that would wait for.
         if self.step.is_none() {
             self.carry();
             if let Some(link) = &mut self.link {
-                link.call("hz_syslog", &[&word(line.as_bytes())]);
                 link.send();
+                link.behind(&[b"hz_syslog 0 ", &word(line.as_bytes())[..]].concat());
             }
         }
     }

@@ -1,6 +1,10 @@
-# The lock of a node and the copy of a run's record, the part of the session that two stations meet in. It stands between
-# hello.sh and session.sh, whose functions it uses.
-#
+# The lock of a node, the copy of a run's record and the register: the part of the session that two stations meet in. It follows
+# frame.sh and look.sh at the first call that needs it; the client sets hz_leader before. What makes steps (session.sh) comes
+# later, because all of it together is more than a fresh connection sends without waiting for an acknowledgement.
+
+# The login's.
+hz_umask=$(umask)
+
 # --- the lock --------------------------------------------------------------------------------------------------------
 # STATE/lock is made by mkdir and holds one directory, the generation, named by its taker; claims are made inside it, and
 # who renames it has the lock. What it said and claimed is kept in STATE/run.RUN when it is given back.
@@ -202,4 +206,22 @@ hz_copy() { # run generation lines
 hz_plan() { # run text
   hz_x=$hz_state/run.$1/plan
   (umask 077 && hz_put "$2" >"$hz_x.$$" && mv "$hz_x.$$" "$hz_x" || rm -f "$hz_x.$$") 2>/dev/null
+}
+
+# --- the register ---------------------------------------------------------------------------------------------------
+# Which node a system is active on, and what is owed: STATE/system.NAME. It begins with its epoch, and no older one comes
+# in the place of a newer.
+hz_inscribe() { # seq name epoch text
+  hz_begin "$1"
+  hz_y=$hz_state/system.$2
+  hz_v=0
+  { read -r hz_x hz_v <"$hz_y"; } 2>/dev/null
+  if [ "${hz_v:-0}" -gt "$3" ]; then
+    hz_line "newer $hz_v"
+  elif hz_x=$( (umask 022 && hz_put "$4" >"$hz_y.new" && hz_sync "$hz_y.new" && mv "$hz_y.new" "$hz_y" && hz_sync "$hz_state") 2>&1); then
+    echo written
+  else
+    hz_line "failed $hz_x"
+  fi
+  hz_end "$1" 0
 }

@@ -116,6 +116,8 @@ pub struct Link {
     pub err: Vec<u8>,
     /// What goes in front of the next call.
     queued: Vec<u8>,
+    /// What goes behind it.
+    after: Vec<u8>,
     /// What is on its way.
     unsent: Vec<u8>,
     err_open: bool,
@@ -129,10 +131,9 @@ pub struct Link {
     noisy: bool,
     /// The session's own nonce, which goes with the first call when the greeting came before it.
     renamed: Option<String>,
-    /// The node cannot keep records yet: it was not told how.
-    looks_only: bool,
-    /// Something is queued that only a node which keeps records understands.
-    keeps: bool,
+    /// What the node was told of the session, and what it takes to understand what is queued.
+    told: Needs,
+    wanted: Needs,
 }
 
 /// Bytes read at a time: as much as arrives in one packet, and no more, because it lies on the stack of every thread.
@@ -144,10 +145,34 @@ const NOISE: usize = 1 << 20;
 const FRAME: &str = include_str!("frame.sh");
 const HELLO: &str = include_str!("hello.sh");
 const LOOK: &str = include_str!("look.sh");
-const RECORD: &str = concat!(include_str!("lock.sh"), include_str!("../session.sh"));
+const LOCK: &str = include_str!("lock.sh");
+const STEPS: &str = include_str!("../session.sh");
 const LEADER: &str = include_str!("leader.sh");
-/// What a session is called for that has no need of [`RECORD`].
+/// What is called of [`LOOK`], and of [`LOCK`]; everything else is of [`STEPS`], or needs it.
 const LOOKS: [&str; 5] = ["hz_look", "hz_feed", "hz_plain", "hz_kill", "hz_syslog"];
+const LOCKS: [&str; 6] = ["hz_lock", "hz_unlock", "hz_who", "hz_inscribe", "hz_copy", "hz_plan"];
+
+/// How much of the session a function needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Needs {
+    Looks,
+    Lock,
+    Steps,
+}
+
+impl Needs {
+    /// Of a line that begins with the function's name.
+    fn of(line: &[u8]) -> Needs {
+        let name = line.split(|b| *b == b' ').next().unwrap_or(line);
+        let one_of = |all: &[&str]| all.iter().any(|f| f.as_bytes() == name);
+        match name {
+            _ if one_of(&LOOKS) => Needs::Looks,
+            _ if one_of(&LOCKS) => Needs::Lock,
+            _ => Needs::Steps,
+        }
+    }
+}
+
 /// A call a line.
 const READS: &str = r#"while IFS= read -r hz_l; do eval "$hz_l"; done"#;
 
@@ -201,6 +226,15 @@ pub fn stripped(source: &str) -> String {
     lines.fold(String::new(), |all, line| all + line + "\n")
 }
 
+impl Drop for Link {
+    fn drop(&mut self) {
+        if self.renamed.is_none() {
+            self.unsent.append(&mut self.after);
+            let _ = self.write();
+        }
+    }
+}
+
 impl Link {
     /// Opens the stream and sends the prelude. `Err`: a fragment for "cannot reach `n`: …".
     /// `hello`: the words of the first question, whose answer is to be read before anything is called.
@@ -218,6 +252,7 @@ impl Link {
             out: Vec::new(),
             err: Vec::new(),
             queued: Vec::new(),
+            after: Vec::new(),
             unsent: Vec::new(),
             err_open: true,
             group: None,
@@ -225,8 +260,8 @@ impl Link {
             password,
             noisy: false,
             renamed: None,
-            looks_only: true,
-            keeps: false,
+            told: Needs::Looks,
+            wanted: Needs::Looks,
         };
         if early {
             link.renamed = Some(std::mem::replace(&mut link.nonce, first));
@@ -247,9 +282,14 @@ impl Link {
     }
     /// Queues a line in front of the next call.
     pub fn set(&mut self, line: &[u8]) {
-        self.keeps |= !LOOKS.iter().any(|f| line.starts_with(f.as_bytes()));
+        self.wanted = self.wanted.max(Needs::of(line));
         self.queued.extend_from_slice(line);
         self.queued.push(b'\n');
+    }
+    /// Queues a line that has no answer behind the next call; where none comes, it goes when the link is given up.
+    pub fn behind(&mut self, line: &[u8]) {
+        self.after.extend_from_slice(line);
+        self.after.push(b'\n');
     }
     /// Queues `function SEQ words…`; it is written while waiting for the answer.
     pub fn call(&mut self, function: &str, words: &[&[u8]]) {
@@ -259,11 +299,15 @@ impl Link {
             all = evaluated(&format!("hz_n={nonce}\nhz_state=$1 hz_boot=$2 hz_why=$3\n{parts}"));
             self.nonce = nonce;
         }
-        if self.looks_only && (self.keeps || !LOOKS.contains(&function)) {
-            self.looks_only = false;
-            let text = format!("hz_leader={}\n{}", quoted(stripped(LEADER).as_bytes()), stripped(RECORD));
+        self.wanted = self.wanted.max(Needs::of(function.as_bytes()));
+        if self.told < Needs::Lock && self.wanted >= Needs::Lock {
+            let text = format!("hz_leader={}\n{}", quoted(stripped(LEADER).as_bytes()), stripped(LOCK));
             all.extend(evaluated(&text));
         }
+        if self.told < Needs::Steps && self.wanted >= Needs::Steps {
+            all.extend(evaluated(&stripped(STEPS)));
+        }
+        self.told = self.told.max(self.wanted);
         all.append(&mut self.queued);
         self.seq += 1;
         all.extend_from_slice(format!("{function} {:06}", self.seq).as_bytes());
@@ -272,9 +316,10 @@ impl Link {
             all.extend_from_slice(w);
         }
         all.push(b'\n');
+        all.append(&mut self.after);
         // A shell reads its lines byte by byte. `head` reads all of it at once, and the call with it: where it reads ahead, nothing
         // is there to be lost, because whoever calls waits for the answer. Without `head` they are lines as others.
-        if all.len() > LONG && function != "hz_syslog" {
+        if all.len() > LONG {
             let whole = format!("hz_l=$(head -c {} 2>/dev/null) && eval \"$hz_l\"\n", all.len());
             self.unsent.extend_from_slice(whole.as_bytes());
         }
@@ -314,8 +359,11 @@ impl Link {
     pub fn has_ended(&mut self) -> bool {
         self.pump(Duration::ZERO).is_err()
     }
-    /// Writes what can be written now; the rest goes with what is said next.
+    /// Writes what can be written now, and what is queued for a node that understands it; the rest goes with what is said next.
     pub fn send(&mut self) {
+        if self.wanted <= self.told && self.renamed.is_none() {
+            self.unsent.append(&mut self.queued);
+        }
         // Whoever waits for an answer learns of a link that is gone.
         let _ = self.write();
     }
