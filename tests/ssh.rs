@@ -98,16 +98,20 @@ fn a_death_by_signal_is_never_success() {
 fn a_lost_session_is_never_success_and_the_step_goes_on() {
     let Some(server) = Server::default().start() else { return };
     let (mut fleet, hello) = locked(&server);
-    let begun = server.dir.join("begun");
+    let (begun, end) = (server.dir.join("begun"), server.dir.join("end"));
     let looking = |fleet: &mut Fleet, times_lost: usize| {
         let _ = std::fs::remove_file(&begun);
+        let _ = std::fs::remove_file(&end);
         std::thread::scope(|scope| {
-            let text = format!("echo x >>{}; sleep 0.7; exit 0", begun.display());
+            // It ends when it is told to, so that no session is killed too late.
+            let (begun_, end_) = (begun.display(), end.display());
+            let text = format!("echo x >>{begun_}; while [ ! -e {end_} ]; do sleep 0.05; done; exit 0");
             let looking = scope.spawn(move || fleet.look("n", &sent(text), SOON));
             for n in 1..=times_lost {
                 until("the look", || (times(&begun) == n).then_some(()));
                 server.kill_sessions();
             }
+            std::fs::write(&end, "").expect("our own folder");
             looking.join().expect("no panic").expect("there was a session")
         })
     };
