@@ -67,18 +67,9 @@ impl Journal {
     /// Makes the run's directory with its plan and an empty journal, all of it on disk.
     pub fn create(state: &Path, plan: &Plan, run_id: &str, who: &str) -> Result<Journal, Fatal> {
         let dir = place::run_dir(state, run_id)?;
-        let runs = state.join("runs");
-        let cannot = |what: &Path, e: io::Error| {
-            Fatal::new(Exit::NotReady, format!("cannot keep a journal in `{}`: {e}", what.display()))
-                .hint("nothing was changed; `--state-dir DIR` names another place")
-        };
-        place::guard(state)?;
+        let cannot = |what: &Path, e: io::Error| place::cannot_keep(what, &e);
         let mut disk = Disk::from_env()?;
-        for made in place::make(&runs).map_err(|e| cannot(&runs, e))? {
-            let above = made.parent().expect("a directory that was made is not the root");
-            disk.sync_dir(above, "directory").map_err(|e| cannot(above, e))?;
-        }
-        place::guard(&runs)?;
+        let runs = place::runs(state, &mut disk)?;
         DirBuilder::new().mode(0o700).create(&dir).map_err(|e| cannot(&dir, e))?;
         let lock = lock(&dir, run_id, who)?;
         let bytes = serde_json::to_vec(plan)

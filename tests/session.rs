@@ -271,12 +271,7 @@ fn a_frozen_session_starts_nothing_after_never_was_said() {
 #[test]
 fn a_leader_frozen_before_it_has_the_right_starts_nothing_afterwards() {
     each(|w| {
-        let note = w.dir.join("pid");
-        let text = format!(
-            "#!/bin/sh\ncase $2 in */leader) echo $$ >{0}.t; mv {0}.t {0}; kill -STOP $$;; esac\nexec /usr/bin/setsid \"$@\"\n",
-            note.display()
-        );
-        w.stand_in("setsid", &text);
+        let note = w.freezing_leaders();
         for takeover in [false, true] {
             let (mut first, hello) = w.locked();
             let (c, witness) = (claim(&hello.boot, "late", u32::from(takeover)), w.dir.join("ran"));

@@ -531,9 +531,13 @@ fn the_copy_on_the_last_node_is_the_whole_record() {
     let world = World::new(&failover());
     world.hawiz(&["activate", "--on", "a", "--yes"]).is(0);
     let run = world.runs().pop().expect("it ran");
-    let copy = fs::read_to_string(&copies(&world, "a")[0]).expect("it is there");
-    let copied: String = copy.split_inclusive('\n').filter(|l| *l != "\n").collect();
-    assert_eq!(copied, journal(&world, "here", &run));
+    // Nobody waits for a run's last words to reach its nodes.
+    let copied = || {
+        let copy = fs::read_to_string(&copies(&world, "a")[0]).expect("it is there");
+        copy.split_inclusive('\n').filter(|l| *l != "\n").collect::<String>()
+    };
+    until("the run's end", || copied().contains("\"type\":\"run-finished\"") && copied().ends_with('\n'));
+    assert_eq!(copied(), journal(&world, "here", &run));
     let plan = world.dir.join("state/a").join(format!("run.{run}")).join("plan");
     let own = world.dir.join("here/runs").join(&run).join("plan.json");
     let plan = hawiz::session::unpacked(&fs::read(plan).expect("it is there"));

@@ -155,15 +155,9 @@ impl Journal {
         name: &str,
     ) -> Result<bool, Fatal> {
         let dir = place::run_dir(state, run_id)?;
-        let runs = state.join("runs");
-        let cannot = |what: &Path, e: io::Error| {
-            Fatal::new(Exit::NotReady, format!("cannot keep the run in `{}`: {e}", what.display()))
-                .hint("nothing was changed; `--state-dir DIR` names another place")
-        };
-        place::guard(state)?;
+        let cannot = |what: &Path, e: io::Error| place::cannot_keep(what, &e);
         let mut disk = Disk::from_env()?;
-        place::make(&runs).map_err(|e| cannot(&runs, e))?;
-        place::guard(&runs)?;
+        let runs = place::runs(state, &mut disk)?;
         match DirBuilder::new().mode(0o700).create(&dir) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(cannot(&dir, e)),
             _ => {}

@@ -3,6 +3,7 @@
 //! Why it exists: a journal decides what is run as root on a cluster, so nobody else may have a pen. Invariant: made
 //! directories are 0700, files 0600, and the mode of what exists is never changed; looking for the place makes nothing.
 
+use super::disk::Disk;
 use crate::problem::{Exit, Fatal};
 use std::ffi::OsString;
 use std::fs::{DirBuilder, Metadata};
@@ -99,6 +100,24 @@ pub(super) fn make(dir: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(made)
+}
+
+/// What could not be kept, and where.
+pub(super) fn cannot_keep(what: &Path, e: &io::Error) -> Fatal {
+    Fatal::new(Exit::NotReady, format!("cannot keep a journal in `{}`: {e}", what.display()))
+        .hint("nothing was changed; `--state-dir DIR` names another place")
+}
+
+/// The directory of all runs: there, on disk, and nobody else's.
+pub(super) fn runs(state: &Path, disk: &mut Disk) -> Result<PathBuf, Fatal> {
+    let runs = state.join("runs");
+    guard(state)?;
+    for made in make(&runs).map_err(|e| cannot_keep(&runs, &e))? {
+        let above = made.parent().expect("a directory that was made is not the root");
+        disk.sync_dir(above, "directory").map_err(|e| cannot_keep(above, &e))?;
+    }
+    guard(&runs)?;
+    Ok(runs)
 }
 
 /// The directory of a run. A run's id comes from the command line: it is one plain name, or there is no such run.

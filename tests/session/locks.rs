@@ -87,12 +87,7 @@ fn whoever_meets_a_lock_is_told_for_how_long_its_holder_has_been_silent() {
 #[test]
 fn breaking_a_lock_forbids_what_was_claimed_and_has_not_begun() {
     each(|w| {
-        let note = w.dir.join("pid");
-        let text = format!(
-            "#!/bin/sh\ncase $2 in */leader) echo $$ >{0}.t; mv {0}.t {0}; kill -STOP $$;; esac\nexec /usr/bin/setsid \"$@\"\n",
-            note.display()
-        );
-        w.stand_in("setsid", &text);
+        let note = w.freezing_leaders();
         let (mut first, hello) = w.locked();
         let (c, witness) = (claim(&hello.boot, "late", 1), w.dir.join("ran"));
         std::thread::scope(|scope| {
