@@ -34,8 +34,8 @@ pub struct Common {
     /// Colour [default: auto; NO_COLOR is honoured]
     #[arg(long, global = true, default_value = "auto", value_name = "WHEN", hide_default_value = true)]
     pub color: Color,
-    /// Language of titles and prompts
-    #[arg(long, global = true, value_name = "LANG", hide = true)]
+    /// Language of titles and prompts, such as `de` [default: the site's, else the locale's]
+    #[arg(long, global = true, value_name = "LANG")]
     pub lang: Option<String>,
     /// Show more; twice for all
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]

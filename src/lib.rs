@@ -23,6 +23,7 @@ pub mod shell;
 pub mod signal;
 pub mod site;
 pub mod survey;
+pub mod tongue;
 pub mod transport;
 pub mod ui;
 pub mod who;

@@ -420,13 +420,17 @@ fn every_toml_block_is_accepted() {
             ("toml part of a playbook", "format = 1\ntitle = \"x\"\n"),
             ("toml part of a step", "format = 1\ntitle = \"x\"\n[[activate]]\nstage = \"s\"\n[[activate.step]]\n"),
             ("toml part of a site file", "playbook = \"xcat\"\npeers = \"none\"\ninputs.vip = \"192.0.2.7\"\n"),
+            ("toml translation", ""),
         ] {
             for block in blocks(&document, mark) {
                 seen += 1;
                 // A site file stands beside its playbook.
                 let folder =
                     if block.contains("playbook = \"first.toml\"") { "examples/first" } else { "examples/demo" };
-                let file = world.dir.join(folder).join(format!("block-{seen}.toml"));
+                // A translation's ids are those of the playbook it stands beside.
+                let name =
+                    if mark == "toml translation" { "demo.de.toml".into() } else { format!("block-{seen}.toml") };
+                let file = world.dir.join(folder).join(name);
                 fs::write(&file, format!("{head}{block}")).expect("written");
                 let mut command = Command::new(env!("CARGO_BIN_EXE_hawiz"));
                 world.around(&mut command);
@@ -442,8 +446,14 @@ fn every_toml_block_is_accepted() {
     assert!(seen >= 3, "only {seen} blocks were found");
 }
 
-const MARKS: [&str; 5] =
-    ["toml", "toml answers", "toml part of a playbook", "toml part of a step", "toml part of a site file"];
+const MARKS: [&str; 6] = [
+    "toml",
+    "toml answers",
+    "toml part of a playbook",
+    "toml part of a step",
+    "toml part of a site file",
+    "toml translation",
+];
 
 #[test]
 fn what_the_documents_name_is_there() {

@@ -13,6 +13,7 @@ use crate::prompt::terminal::Terminal;
 use crate::prompt::{Answer, Choice, Ended, Given, Prompter, Question};
 use crate::shell::Value;
 use crate::signal::{Interrupts, Signals, Stop};
+use crate::tongue::Teller;
 use crate::transport::terminal;
 use crate::ui::gate::{Drawer, Failed};
 use crate::ui::script::rest_text;
@@ -35,16 +36,20 @@ pub(super) struct Screen {
     stage: String,
     /// A planned failover that went on unplanned.
     pub unplanned: bool,
+    /// Who retells it in the operator's language; None: nobody does.
+    teller: Option<Teller>,
 }
 
 impl Screen {
-    pub(super) fn new(views: Views, dry: Option<(Rc<Plan>, Style)>) -> Rc<RefCell<Screen>> {
+    pub(super) fn new(views: Views, dry: Option<(Rc<Plan>, Style)>, teller: Option<Teller>) -> Rc<RefCell<Screen>> {
         let (looks, changed, stage) = (Looks::default(), Vec::new(), String::new());
         let unplanned = false;
-        Rc::new(RefCell::new(Screen { views, looks, failed: (0, None, false), changed, dry, stage, unplanned }))
+        Rc::new(RefCell::new(Screen { views, looks, failed: (0, None, false), changed, dry, stage, unplanned, teller }))
     }
 
     pub(super) fn show(&mut self, record: &Record) {
+        let told = self.teller.as_mut().map(|t| t.retell(record));
+        let record = told.as_ref().unwrap_or(record);
         self.looks.record(record);
         match &record.event {
             Event::AttemptFailed { attempt, code, .. } => self.failed = (*attempt, *code, true),

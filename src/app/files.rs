@@ -1,6 +1,6 @@
 //! Files that people wrote: found, trusted, read, resolved into a Plan.
 
-use super::{Done, say};
+use super::{Done, say, tongue};
 use crate::cli::{Common, Set};
 use crate::plan::{self, Plan};
 use crate::playbook::{At, Playbook};
@@ -193,7 +193,7 @@ fn source(what: &str, path: &Path, text: &str) -> plan::Source {
 }
 
 /// Reads a file that will decide what runs; as root, one that others can write (or whose folder they can) is refused.
-fn file(path: &Path, what: &str) -> Result<String, Fatal> {
+pub(super) fn file(path: &Path, what: &str) -> Result<String, Fatal> {
     let text = std::fs::read(path)
         .map_err(|e| Fatal::new(Exit::Usage, format!("{}: cannot read this {what}: {e}", path.display())))?;
     if rustix::process::geteuid().is_root() {
@@ -268,7 +268,7 @@ fn playbook_text(name: &str, folder: &Path) -> Result<(String, String), Fatal> {
         }
     }
     match EMBEDDED.iter().find(|(n, _)| *n == name) {
-        Some((n, text)) => Ok((format!("{n}.toml (in hawiz)"), text.to_string())),
+        Some((n, text)) => Ok((format!("{n}.toml{}", tongue::INSIDE), text.to_string())),
         None => {
             let known: Vec<String> = names(folder).into_iter().map(|(n, _)| n).collect();
             let hint = did_you_mean(name, known.iter().map(String::as_str))
@@ -302,7 +302,10 @@ fn playbook(
     sources.push(source("playbook", Path::new(&path), &text));
     let index = problems.files.len();
     Ok(match Playbook::parse(&path, &text, problems) {
-        Some((pb, index)) => (Some(pb), index),
+        Some((mut pb, index)) => {
+            tongue::prompts(common, site.language.as_deref(), &path, &mut pb)?;
+            (Some(pb), index)
+        }
         None => (None, index),
     })
 }
@@ -344,6 +347,7 @@ pub(super) fn playbooks(_common: &Common) -> Done {
 pub(super) fn validate(common: &Common, path: Option<&Path>) -> Done {
     let mut problems = Problems::default();
     let Some(path) = path else { return validate_site(common) };
+    let mut translations = Vec::new();
     let text = file(path, "file")?;
     let name = path.display().to_string();
     let (what, warnings) = match kind(&text) {
@@ -362,8 +366,19 @@ pub(super) fn validate(common: &Common, path: Option<&Path>) -> Done {
             Answers::parse(&name, &text, &mut problems);
             ("answers file", Vec::new())
         }
+        _ if tongue::base(path).is_some() => {
+            let base = tongue::base(path).expect("asked just now");
+            let playbook = file(&base, "playbook")?;
+            if let Some((playbook, _)) = Playbook::parse(&base.display().to_string(), &playbook, &mut problems) {
+                tongue::check(path, &playbook, &mut problems)?;
+            }
+            ("translation", Vec::new())
+        }
         _ => {
             let parsed = Playbook::parse(&name, &text, &mut problems);
+            if let Some((playbook, _)) = &parsed {
+                translations = tongue::beside(path, playbook, &mut problems)?;
+            }
             ("playbook", parsed.map(|p| p.0.warnings).unwrap_or_default())
         }
     };
@@ -372,6 +387,7 @@ pub(super) fn validate(common: &Common, path: Option<&Path>) -> Done {
         return Err(problems.into());
     }
     say(&format!("{name}: this {what} is in order\n"));
+    translations.iter().for_each(|name| say(&format!("{name}: this translation is in order\n")));
     Ok(Exit::Ok)
 }
 
@@ -389,6 +405,12 @@ fn warn(name: &str, text: &str, warnings: Vec<crate::problem::Problem>) {
             .collect();
         eprint!("{all}");
     }
+}
+
+/// The language that a site file names; a plan that was kept does not say it.
+pub(super) fn language(site: &Path) -> Option<String> {
+    let (text, mut problems) = (std::fs::read_to_string(site).ok()?, Problems::default());
+    Site::parse("", &text, Path::new("."), &mut problems)?.0.language
 }
 
 /// What a TOML file is, by its top-level keys.
@@ -466,9 +488,15 @@ fn validate_site(common: &Common) -> Done {
     if !problems.is_empty() {
         return Err(problems.into());
     }
+    let of = sources.iter().find(|s| s.what == "playbook").expect("it was read").path.clone();
+    let translations = tongue::beside(Path::new(&of), &pb, &mut problems)?;
+    if !problems.is_empty() {
+        return Err(problems.into());
+    }
     for s in &sources {
         say(&format!("{}: this {} is in order\n", s.path, if s.what == "site" { "site file" } else { "playbook" }));
     }
+    translations.iter().for_each(|name| say(&format!("{name}: this translation is in order\n")));
     say(&format!("{made} procedures can be planned\n"));
     for (procedure, input) in notes {
         say(&format!("note: `{procedure}` needs the input `{input}`, which is empty: give it --set {input}=…\n"));

@@ -2,7 +2,7 @@
 
 use super::entrance::{self, Porter};
 use super::files::{self, Read};
-use super::{Done, colour, nodes, say, say_bytes, verbosity};
+use super::{Done, colour, nodes, say, say_bytes, tongue, verbosity};
 use crate::cli::{Common, Format, Output, Roles, Set};
 use crate::event::Proven;
 use crate::plan::{Answer, Plan, What};
@@ -25,10 +25,16 @@ fn format(f: Format) -> ui::script::Format {
 pub(super) fn plan(common: &Common, procedure: &str, roles: &Roles, set: &Set, how: Format) -> Done {
     let read = read(common, procedure, roles, set, false)?;
     let style = Style::stdout(colour(common), verbosity(common));
-    say_bytes(&ui::script::render(&read.plan, None, format(how), &style));
+    let spoken = spoken(common, &read.plan, format(how))?;
+    say_bytes(&ui::script::render(spoken.as_ref().unwrap_or(&read.plan), None, format(how), &style));
     // As in `files::read`: the process ends here.
     std::mem::forget(read);
     Ok(Exit::Ok)
+}
+
+/// The plan for the eye; what a program reads has one language.
+fn spoken(common: &Common, plan: &Plan, how: ui::script::Format) -> Result<Option<Plan>, Fatal> {
+    if how == ui::script::Format::Json { Ok(None) } else { tongue::spoken(common, plan) }
 }
 
 fn read(common: &Common, procedure: &str, roles: &Roles, set: &Set, look: bool) -> Result<Read, Fatal> {
@@ -120,8 +126,10 @@ pub(super) fn dry_run(common: &Common, read: Read, offline: bool, how: Option<Fo
         (None, _) => ui::script::Format::Text,
     };
     let plan = &read.plan;
+    let spoken = spoken(common, plan, how)?;
+    let shown = spoken.as_ref().unwrap_or(plan);
     if offline {
-        say_bytes(&ui::script::render(plan, None, how, &style));
+        say_bytes(&ui::script::render(shown, None, how, &style));
         return Ok(Exit::Ok);
     }
     let mut fleet = fleet(&read, common)?;
@@ -135,7 +143,7 @@ pub(super) fn dry_run(common: &Common, read: Read, offline: bool, how: Option<Fo
     }
     let held = held(plan, &survey, &mut fleet);
     let looks = looks(&survey, &mut fleet, plan);
-    say_bytes(&ui::script::render(plan, Some(&looks), how, &style));
+    say_bytes(&ui::script::render(shown, Some(&looks), how, &style));
     let refused = refusals(plan, &survey);
     if matches!(how, ui::script::Format::Text) && !refused.is_empty() {
         let list: Vec<String> = refused.iter().flat_map(|r| ui::text::hang(&format!("  {r}"), style.width)).collect();

@@ -15,6 +15,7 @@ mod runs;
 mod settle;
 mod station;
 mod status;
+mod tongue;
 mod unlock;
 
 use crate::cli::{Cli, Command, Common, SchemaOf};

@@ -20,6 +20,7 @@ use crate::secret;
 use crate::shell::Value;
 use crate::signal::{Interrupts, Signals};
 use crate::site::Answers;
+use crate::tongue::Teller;
 use crate::ui::gate::Drawer;
 use crate::ui::{self, Style, View};
 use crate::who::Who;
@@ -239,8 +240,12 @@ impl Front {
         let signals = signals()?;
         let stderr = Style::stderr(colour(common), verbosity(common));
         let plan = Rc::new(plan.clone());
-        let dry = (output(common) != ui::Output::Json).then(|| (Rc::clone(&plan), stderr));
-        let screen = Screen::new(ui::views(output(common), stderr, std::io::stdout().is_terminal()), dry);
+        // A person reads their own language; a log and whoever reads it have one.
+        let spoken = if output(common) == ui::Output::Term { super::tongue::spoken(common, &plan)? } else { None };
+        let teller = spoken.clone().map(Teller::new);
+        let shown = spoken.map_or_else(|| Rc::clone(&plan), Rc::new);
+        let dry = (output(common) != ui::Output::Json).then(|| (Rc::clone(&shown), stderr));
+        let screen = Screen::new(ui::views(output(common), stderr, std::io::stdout().is_terminal()), dry, teller);
         let flags = common.state_dir.as_ref().map(|d| {
             let quoted = crate::shell::quote(std::os::unix::ffi::OsStrExt::as_bytes(d.as_os_str()));
             format!("--state-dir {} ", String::from_utf8_lossy(&quoted))
@@ -260,7 +265,7 @@ impl Front {
             let terminal = Terminal::new(wake, signalled, stderr.colours)
                 .map_err(|e| Fatal::new(Exit::Internal, format!("cannot ask on this terminal: {e}")))?;
             let drawer = Drawer { width: stderr.width, ascii: stderr.ascii };
-            let (screen, plan, signals) = (Rc::clone(&screen), Rc::clone(&plan), Rc::clone(&signals));
+            let (screen, plan, signals) = (Rc::clone(&screen), Rc::clone(&shown), Rc::clone(&signals));
             let tells = output(common) == ui::Output::Term;
             let folder = folders.0.to_path_buf();
             let sitting = Person { terminal, screen, plan, drawer, tells, signals, folder };

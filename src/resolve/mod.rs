@@ -21,6 +21,7 @@ mod syntax;
 
 pub use failover::{Roles, from_whom};
 pub use scope::{Bound, On, World};
+pub(crate) use scope::{Piece, pieces};
 
 use crate::plan::{self, Plan};
 use crate::playbook::{Playbook, Stage, Step, slug};

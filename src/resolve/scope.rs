@@ -351,13 +351,13 @@ pub fn join(items: &[Value], with: &[u8]) -> Value {
     Value(items.iter().map(|v| v.0.as_slice()).collect::<Vec<_>>().join(with))
 }
 
-enum Piece {
+pub(crate) enum Piece {
     Text(String),
     Name(String),
 }
 
 /// Splits `text {name} {{ text`.
-fn pieces(text: &str) -> Result<Vec<Piece>, String> {
+pub(crate) fn pieces(text: &str) -> Result<Vec<Piece>, String> {
     let mut out = Vec::new();
     let mut plain = String::new();
     let mut rest = text;

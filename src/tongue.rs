@@ -1,0 +1,190 @@
+//! A plan in the operator's own language.
+//!
+//! Why it exists: at three in the morning a person reads their own language fastest; commands, ids, journals and logs stay one,
+//! so that two people can talk about them. Invariant: what is translated is only ever read by a person at a terminal or on
+//! paper: ids, commands, digests and records are those of the plan, whatever the language.
+
+use crate::event::{Event, Looked, Record};
+use crate::plan::{Place, Plan, Stage, Step, What};
+use crate::playbook::{Playbook, StepWords, Translation};
+use crate::resolve::{Piece, pieces};
+use crate::shell::{Part, Value, Word};
+use std::collections::BTreeMap;
+
+/// A procedure's stages and steps have the same ids wherever they are used.
+fn find<'a, T>(words: &'a [(crate::playbook::At<String>, T)], id: &str) -> Option<&'a T> {
+    words.iter().find(|(known, _)| known.value == id).map(|(_, words)| words)
+}
+
+/// The plan with its texts as the translation has them; what that does not have stays as it is.
+pub fn spoken(plan: &Plan, words: &Translation) -> Plan {
+    let mut spoken = plan.clone();
+    if let Some(title) = &words.title {
+        spoken.title.clone_from(&title.value);
+    }
+    for secret in &mut spoken.secrets {
+        if let Some(prompt) = find(&words.inputs, &secret.name) {
+            secret.prompt.clone_from(&prompt.value);
+        }
+    }
+    let proofs = spoken.proof.iter_mut().chain(&mut spoken.closing).chain(&mut spoken.undone);
+    proofs.flat_map(|p| &mut p.steps).for_each(|step| say(step, words, plan));
+    for stage in &mut spoken.stages {
+        if let Some(title) = find(&words.stages, &stage.id) {
+            let of = stage.of.clone();
+            stage.title = fill(&title.value, &|name| known(plan, name, of.as_deref())).shown();
+        }
+        stage.steps.iter_mut().for_each(|step| say(step, words, plan));
+    }
+    if let Some(instead) = spoken.failover.as_mut().and_then(|f| f.instead.as_mut()) {
+        **instead = self::spoken(instead, words);
+    }
+    spoken
+}
+
+fn say(step: &mut Step, words: &Translation, plan: &Plan) {
+    let Some(StepWords { name, manual, about }) = find(&words.steps, &step.id) else { return };
+    let node = match &step.place {
+        Place::Node(node) => Some(node.clone()),
+        _ => None,
+    };
+    let items = step.items.clone();
+    let known = |wanted: &str| {
+        let item = items.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
+        item.or_else(|| known(plan, wanted, node.as_deref()))
+    };
+    if let Some(name) = name {
+        step.title = fill(&name.value, &known);
+    }
+    if let (Some(text), What::Manual(manual)) = (manual, &mut step.what) {
+        manual.text = fill(&text.value, &known);
+    }
+    if let Some(about) = about {
+        step.about = fill(&about.value, &known).shown();
+    }
+}
+
+/// What a name between braces means for a whole plan.
+fn known(plan: &Plan, name: &str, node: Option<&str>) -> Option<Value> {
+    let role = match name {
+        "target" | "to" => plan.target.as_deref(),
+        "from" => plan.from(),
+        "node" => node,
+        _ => None,
+    };
+    role.map(Value::from).or_else(|| plan.inputs.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()))
+}
+
+/// `{name}` where it is known; else it is learnt in the run. What is no name stays as it is written.
+fn fill(text: &str, known: &dyn Fn(&str) -> Option<Value>) -> Word {
+    let Ok(pieces) = pieces(text) else { return Word::literal(text) };
+    let part = |piece| match piece {
+        Piece::Text(text) => Part::Text(text.into()),
+        Piece::Name(name) => known(&name).map_or(Part::Name(name), Part::Text),
+    };
+    Word(pieces.into_iter().map(part).collect())
+}
+
+/// Ids that the playbook does not have, each with what it was meant to be.
+pub fn stale(words: &Translation, playbook: &Playbook) -> Vec<(std::ops::Range<usize>, String)> {
+    let stages = |wanted: &str| {
+        let (procedure, stage) = wanted.split_once('/')?;
+        let stages = playbook.procedure(procedure)?;
+        stages.iter().find(|s| s.ident().as_deref() == Some(stage))
+    };
+    let mut out = Vec::new();
+    for (id, _) in &words.inputs {
+        if !playbook.inputs.iter().any(|(name, _)| name.value == id.value) {
+            out.push((id.span.clone(), format!("the playbook has no input `{}`", id.value)));
+        }
+    }
+    for (id, _) in &words.stages {
+        if stages(&id.value).is_none() {
+            out.push((id.span.clone(), format!("the playbook has no stage `{}`", id.value)));
+        }
+    }
+    for (id, _) in &words.steps {
+        let step = id.value.rsplit_once('/').and_then(|(stage, step)| {
+            let stage = stages(stage)?;
+            stage.steps.iter().find(|s| s.ident() == step)
+        });
+        if step.is_none() {
+            out.push((id.span.clone(), format!("the playbook has no step `{}`", id.value)));
+        }
+    }
+    out
+}
+
+/// The languages to look for, the likeliest first: `pt_BR.UTF-8` is `pt-BR`, else `pt`. None: the playbook's own.
+pub fn wanted(language: &str) -> Vec<String> {
+    let name = language.split(['.', '@']).next().unwrap_or_default().replace('_', "-");
+    let short = name.split('-').next().unwrap_or_default().to_string();
+    if matches!(short.as_str(), "" | "C" | "POSIX" | "en") {
+        return Vec::new();
+    }
+    if short == name { vec![name] } else { vec![name, short] }
+}
+
+/// Retells events in the language of a spoken plan.
+pub struct Teller {
+    plan: Plan,
+    /// What the run has learnt.
+    values: BTreeMap<String, Value>,
+}
+
+impl Teller {
+    pub fn new(spoken: Plan) -> Teller {
+        Teller { plan: spoken, values: BTreeMap::new() }
+    }
+
+    pub fn retell(&mut self, record: &Record) -> Record {
+        let mut told = record.clone();
+        match &mut told.event {
+            Event::Captured { key, value } => drop(self.values.insert(key.clone(), value.clone())),
+            Event::RunStarted { title, stages, .. } => {
+                title.clone_from(&self.plan.title);
+                stages.iter_mut().zip(&self.plan.stages).for_each(|(told, stage)| told.clone_from(&stage.title));
+            }
+            Event::StageStarted { stage, title, .. } | Event::StageSkipped { stage, title, .. } => {
+                if let Some(known) = self.stage(stage) {
+                    title.clone_from(&known.title);
+                }
+            }
+            Event::Looked(Looked { step, title, .. })
+            | Event::StepStarted { step, title, .. }
+            | Event::StepIntent { step, title, .. }
+            | Event::StepFinished { step, title, .. }
+            | Event::UndoIntent { step, title, .. }
+            | Event::UndoFinished { step, title, .. } => {
+                if let Some(known) = self.title(step) {
+                    *title = known;
+                }
+            }
+            _ => {}
+        }
+        told
+    }
+
+    fn stage(&self, id: &str) -> Option<&Stage> {
+        let instead = self.plan.failover.as_ref().and_then(|f| f.instead.as_deref());
+        self.plan.stages.iter().chain(instead.iter().flat_map(|p| &p.stages)).find(|s| s.id == id)
+    }
+
+    /// A step's title with what the run has learnt.
+    fn title(&self, instance: &str) -> Option<String> {
+        let instead = self.plan.failover.as_ref().and_then(|f| f.instead.as_deref());
+        let proofs = self.plan.proof.iter().chain(&self.plan.closing).chain(&self.plan.undone).flat_map(|p| &p.steps);
+        let mut all = self.plan.steps().chain(instead.into_iter().flat_map(Plan::steps)).chain(proofs);
+        let step = all.find(|s| s.instance == instance)?;
+        let mut title = step.title.clone();
+        for part in &mut title.0 {
+            if let Part::Name(name) = part {
+                let key = step.wants().iter().find(|w| w.var == *name).map_or(name.clone(), |w| w.key.clone());
+                if let Some(value) = self.values.get(&key) {
+                    *part = Part::Text(value.clone());
+                }
+            }
+        }
+        Some(title.shown())
+    }
+}
