@@ -231,6 +231,9 @@ pub struct Step {
     /// Every peer's proof is taken again right before this change.
     #[serde(default)]
     pub exclusive: bool,
+    /// Whether it may be looked at before the source of a failover gives anything up; `None`: as its kind says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -195,6 +195,7 @@ pub struct Step {
     pub tty: bool,
     pub show: bool,
     pub exclusive: Option<bool>,
+    pub early: Option<bool>,
 }
 
 impl Step {

@@ -2,7 +2,8 @@
 //!
 //! Why it exists: a dry run must say what is so now, what would be done, and whether a guard would refuse. It shares every
 //! text with the engine, because both take it from the Plan. Invariant: only looks are sent; nothing is created anywhere;
-//! a look after the first would-be change cannot refuse: false there means *not yet*.
+//! a look after the first would-be change cannot refuse: false there means *not yet*, but for those that a failover takes before
+//! its source gives anything up.
 
 use crate::engine::Wanted;
 use crate::event::{Looked, Proven, Purpose};
@@ -275,7 +276,7 @@ impl Surveyor<'_> {
         }
         match verdict {
             Answer::Yes => self.out.passed += 1,
-            _ if self.dirty => self.out.undecided += 1,
+            _ if self.dirty && !self.plan.is_early(step) => self.out.undecided += 1,
             _ if step.on_failure == OnFailure::Continue => self.out.optional += 1,
             other => {
                 let said: Vec<String> = self

@@ -2,6 +2,8 @@
 //!
 //! Invariant: every refusal is checked by its whole text, and that it changed nothing is looked up in the world.
 
+#[path = "failover/early.rs"]
+mod early;
 #[path = "failover/pair.rs"]
 mod pair;
 mod support;

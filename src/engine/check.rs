@@ -12,7 +12,7 @@ use crate::shell::Value;
 use std::time::Duration;
 
 /// What each of its nodes said.
-type Sights = Vec<(String, Seen)>;
+pub(super) type Sights = Vec<(String, Seen)>;
 
 impl Engine<'_> {
     pub(super) fn check(&mut self, step: &Step) -> Go {
@@ -54,7 +54,7 @@ impl Engine<'_> {
     }
 
     /// Looks until it is true, for `within`; what is unsettled is waited for even where the playbook gives no time.
-    fn looks_until(&mut self, step: &Step, check: &Check, within: Duration) -> Go<(Sights, Option<String>)> {
+    pub(super) fn looks_until(&mut self, step: &Step, check: &Check, within: Duration) -> Go<(Sights, Option<String>)> {
         let began = self.clock.now();
         loop {
             let seen = self.looks(step, check)?;

@@ -109,6 +109,7 @@ impl Engine<'_> {
         if plan.activates {
             self.prove_all(true)?;
         }
+        self.fit_to_take_over()?;
         let number = self.step_number;
         for instance in std::mem::take(&mut self.fresh) {
             let Some(at) = plan.steps().position(|s| s.instance == instance) else { continue };

@@ -8,7 +8,7 @@
 //! There is no dry-run flag: a dry run prints the Plan and looks ([`crate::survey`]), it never comes here.
 //!
 //! The rooms, in the order a run goes through them: [`nodes`] (greeting, locks), [`owed`] (what earlier runs left), [`proof`] (nobody else is active),
-//! [`source`] (who gives up in a failover, and what if it stops answering),
+//! [`source`] (who gives up in a failover, and what if it stops answering), [`early`] (what the other node refuses before that),
 //! [`again`] (what a resumed run looks at first), [`gate`] (the question before a stage's changes), [`check`], [`change`]
 //! with [`attempt`], [`lend`] and [`manual`], [`failure`] (the menu), [`undo`], [`close`] (verdict and last words). [`looks`] is used
 //! by all of them.
@@ -18,6 +18,7 @@ mod attempt;
 mod change;
 mod check;
 mod close;
+mod early;
 mod failure;
 mod gate;
 mod lend;
@@ -255,6 +256,7 @@ impl<'a> Engine<'a> {
         if resumed {
             self.still_so()?;
         }
+        self.fit_to_take_over()?;
         for n in 0..plan.stages.len() {
             self.walk_stage(n)?;
         }

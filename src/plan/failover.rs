@@ -3,7 +3,7 @@
 //! Why it exists: engine, survey and every view must agree on which node is asked when. Invariant: a node that is lost is in
 //! none of the answers that name nodes to be contacted.
 
-use super::{Plan, Proof};
+use super::{Check, OnFailure, Place, Plan, Proof, Stage, Step, What};
 use serde::{Deserialize, Serialize};
 
 /// What a failover is about.
@@ -67,6 +67,30 @@ impl Plan {
         let later = |node: &str| self.gives_up(node) || (self.lost() == Some(node) && self.fence_of(node).is_some());
         self.proof.iter().filter(|p| self.activates && !later(&p.node)).collect()
     }
+    /// Checks that are looked at before the source of a failover gives anything up, and again in their place: those at the
+    /// head of the other node's activation that can refuse. What the source's own being active makes false cannot be asked
+    /// so early; who holds an address is such a thing, and of the rest the playbook says it (`early = false`).
+    pub fn early(&self) -> Vec<&Step> {
+        let Some(from) = self.from() else { return Vec::new() };
+        let (mut gives, mut out) = (false, Vec::new());
+        for stage in &self.stages {
+            let takes_over = stage.of.is_some() && stage.of == self.target;
+            for step in &stage.steps {
+                let of_source = stage.of.as_deref() == Some(from)
+                    || self.fence_of(from).is_some_and(|f| f.steps.contains(&step.instance));
+                match step.changes() {
+                    true if of_source => gives = true,
+                    true => return out,
+                    false if gives && takes_over && !of_source && early(stage, step, from) => out.push(step),
+                    false => {}
+                }
+            }
+        }
+        out
+    }
+    pub fn is_early(&self, step: &Step) -> bool {
+        self.failover.is_some() && !step.changes() && self.early().iter().any(|s| s.instance == step.instance)
+    }
     /// What a failover looks at to find out who is active: every node that may be contacted.
     pub fn roles(&self) -> Vec<&Proof> {
         let all = self.proof.iter().chain(&self.undone);
@@ -76,4 +100,22 @@ impl Plan {
     pub fn what(&self) -> String {
         what(&self.procedure, self.from(), self.target.as_deref(), self.lost().is_some())
     }
+}
+
+/// Whether a check at the head of an activation can be asked before the other node has given up. One with a condition, one
+/// that needs what the run learns, and one that may be skipped keep to their place.
+fn early(stage: &Stage, step: &Step, from: &str) -> bool {
+    let What::Check(Check { looks, .. }) = &step.what else { return false };
+    let known = |place: &Place| match place {
+        Place::Node(node) => node != from,
+        Place::Here => true,
+        Place::Role(_) | Place::OneOf { .. } => false,
+    };
+    let moves = looks.iter().any(|(_, look)| matches!(look.kind.as_str(), "ip-free" | "ip-present"));
+    step.early.unwrap_or(!moves)
+        && stage.when.is_none()
+        && step.when.is_none()
+        && step.on_failure == OnFailure::Stop
+        && step.wants().is_empty()
+        && looks.iter().all(|(place, _)| known(place))
 }

@@ -271,6 +271,7 @@ fn step(mut raw: RawStep, r: &mut Reader) -> Step {
         tty: raw.tty.take().unwrap_or(false),
         show: raw.show.take().unwrap_or(false),
         exclusive: raw.exclusive.take(),
+        early: raw.early.take(),
         span: raw.span,
     }
 }
@@ -301,6 +302,7 @@ fn goes_with(kind: Kind, raw: &RawStep, r: &mut Reader) {
     only("verify", &raw.verify.key, !check, "`run` and `manual`; a `check` is a look itself");
     only("undo", &raw.undo.key, !check, "`run` and `manual`; a `check` changes nothing");
     only("no-return", &raw.no_return.key, !check, "`run` and `manual`; a `check` changes nothing");
+    only("early", &raw.early.key, check, "`check` only");
     only("exclusive", &raw.exclusive.key, !check, "`run` and `manual`; a `check` changes nothing");
     only("retry", &raw.retry.key, kind == Kind::Run, "`run`; a look is taken again with `within` and `every`");
     only("exits", &raw.exits.key, may_run_sh, "`run.sh` only");

@@ -205,6 +205,8 @@ table! {
         "show" show: bool,
         /// Every peer's proof is taken again right before this change.
         "exclusive" exclusive: bool,
+        /// In a failover: looked at before the other node gives anything up, too.
+        "early" early: bool,
     }
 }
 

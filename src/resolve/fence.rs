@@ -94,6 +94,7 @@ impl Frame<'_> {
             capture: Vec::new(),
             show: false,
             exclusive: false,
+            early: None,
         }
     }
 }

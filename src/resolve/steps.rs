@@ -207,6 +207,7 @@ impl Resolver<'_> {
             capture,
             show: step.show,
             exclusive,
+            early: step.early,
         });
     }
 

@@ -10,7 +10,7 @@ use super::text::{count, hang};
 use super::words::{source, title};
 use super::{Ink, plain};
 use crate::event::Proven;
-use crate::plan::{Undo, What};
+use crate::plan::{Stage, Undo, What};
 
 impl Text<'_> {
     /// Who is active, of the nodes of a failover.
@@ -87,6 +87,19 @@ impl Text<'_> {
                 fence.by
             );
             self.prose(2, &text);
+        }
+    }
+
+    /// Which of a stage's checks are looked at before the source gives anything up.
+    pub(super) fn early(&mut self, stage: &Stage) {
+        let n = stage.steps.iter().filter(|s| self.plan.is_early(s)).count();
+        if let Some(from) = self.plan.from().filter(|_| n > 0) {
+            let (is, it) = if n == 1 { ("check is", "it is") } else { ("checks are", "one is") };
+            let from = harmless(from);
+            self.prose(
+                2,
+                &format!("{n} {is} looked at before {from} gives anything up, too: if {it} false, nothing is changed."),
+            );
         }
     }
 

@@ -225,6 +225,7 @@ impl<'a> Text<'a> {
         if !stage.about.is_empty() {
             self.prose(2, &stage.about);
         }
+        self.early(stage);
         if let Some(when) = &stage.when {
             let now = self.looks.and_then(|l| l.one(&stage.id, Purpose::When)).map(|s| s.looked.answer);
             self.command("when", &source(&when.command), &noted(when, &now_is(now)), 2);
@@ -245,7 +246,7 @@ impl<'a> Text<'a> {
                 } else {
                     self.looks
                 };
-                let s = state(step, looks, self.changed);
+                let s = state(step, looks, self.changed && !self.plan.is_early(step));
                 if !proof {
                     self.tally.count(step, &s, &mut self.changed);
                 }

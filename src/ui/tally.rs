@@ -107,7 +107,8 @@ pub fn tally(plan: &Plan, looks: Option<&Looks>) -> Tally {
             continue;
         }
         for step in &stage.steps {
-            tally.count(step, &state(step, looks, changed), &mut changed);
+            let after = changed && !plan.is_early(step);
+            tally.count(step, &state(step, looks, after), &mut changed);
         }
     }
     tally

@@ -37,6 +37,7 @@ fn step(id: &str, place: Place, what: What) -> Step {
         capture: Vec::new(),
         show: false,
         exclusive: false,
+        early: None,
     }
 }
 
@@ -95,6 +96,7 @@ fn steps() -> Vec<Step> {
             capture: vec![("nic".into(), "nic@xcatmn2".into())],
             show: true,
             exclusive: i == 1,
+            early: None,
             ..step(&format!("activate/do/change-{i}"), Place::Role("primary".into()), What::Change(Box::new(change)))
         });
     }

@@ -74,6 +74,7 @@ fn step(name: &str, on: &str, what: What) -> Step {
         capture: Vec::new(),
         show: false,
         exclusive: false,
+        early: None,
     }
 }
 

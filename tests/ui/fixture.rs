@@ -62,6 +62,7 @@ pub fn step(on: &str, id: &str, item: Option<(&str, &str)>, title: &str, what: W
         capture: vec![],
         show: false,
         exclusive: false,
+        early: None,
     }
 }
 
