@@ -71,6 +71,9 @@ pub struct Plan {
     /// Looks from the node that becomes active; one that says *no* hears somebody else on an address that is to move to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moving: Vec<Look>,
+    /// The playbook's own signs of life of each other node, looked for from elsewhere; one look that is true is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alive: Vec<Proof>,
     /// Paths that it mounts, unmounts, links or copies: hawiz's own state may not lie below them.
     #[serde(default)]
     pub paths: Vec<Value>,
@@ -450,7 +453,8 @@ impl Plan {
     }
     /// Every command that may be sent or shown.
     pub fn for_commands<'a>(&'a self, mut each: impl FnMut(&'a Command)) {
-        let proofs = self.proof.iter().chain(&self.closing).chain(&self.undone).flat_map(|p| &p.steps);
+        let proofs =
+            self.proof.iter().chain(&self.closing).chain(&self.undone).chain(&self.alive).flat_map(|p| &p.steps);
         for look in self.stages.iter().filter_map(|s| s.when.as_ref()).chain(&self.moving) {
             each(&look.command);
         }

@@ -194,8 +194,19 @@ pub trait Reach {
     fn cancel(&mut self, node: &str, claim: &Claim, grace: Duration) -> Result<Truth, Unreachable>;
     /// The kept output of a step (head and tail), for `o` and for resume.
     fn output(&mut self, node: &str, claim: &Claim) -> Result<(Value, Value), Unreachable>;
-    /// A sign of life at an address: an SSH banner, in words. Asked from this machine.
-    fn alive(&mut self, address: &str, within: Duration) -> Option<String>;
+    /// A sign of life of a node: what its SSH port says, in words. Asked from this machine, without logging in.
+    fn alive(&mut self, node: &str, within: Duration) -> Option<String>;
+    /// That, and looks that may show one, all side by side, those of one node, too; replies in the order of the asks.
+    fn signs(
+        &mut self,
+        node: &str,
+        asks: &[Ask],
+        within: Duration,
+    ) -> (Option<String>, Vec<Result<Reply, Unreachable>>) {
+        (self.alive(node, within), self.look_all(asks))
+    }
+    /// These are vouched for: whichever of them cannot be had in a moment counts as one that cannot be reached.
+    fn hurry(&mut self, _nodes: &[String], _within: Duration) {}
     /// One line for the node's syslog. Best effort.
     fn syslog(&mut self, node: &str, line: &str);
     /// A new session, for when the old one is stuck or a person wants a fresh try.

@@ -21,6 +21,7 @@
 mod abreast;
 mod copy;
 mod door;
+mod knock;
 mod lay;
 mod live;
 mod lock;
@@ -87,7 +88,8 @@ impl<P: FnMut(&Need) -> Said> Fleet<P> {
     }
     /// What logins need of a person is asked here, on the caller's own thread, before the seats are worked on.
     fn settle(&mut self, nodes: &[&str]) {
-        let shut = |s: &&Seat| nodes.contains(&s.door.node.name.as_str()) && !s.is_open();
+        // Nobody is asked for what a node wants that is not waited for.
+        let shut = |s: &&Seat| nodes.contains(&s.door.node.name.as_str()) && !s.is_open() && s.hurry.is_none();
         let shut: Vec<&Node> = self.seats.iter().filter(shut).map(|s| &s.door.node).collect();
         self.ways.settle(&shut, &mut self.person);
     }
@@ -180,6 +182,39 @@ impl<P: FnMut(&Need) -> Said> Fleet<P> {
         }
         met
     }
+    /// Looks, of which those of one node are side by side, too: all but its first over sessions of their own. Where no more
+    /// of them can be had they come one after the other.
+    fn look_apart(&mut self, asks: &[Ask]) -> Vec<Result<Reply, Unreachable>> {
+        let is_first = |i: &usize| !asks[..*i].iter().any(|a| a.node == asks[*i].node);
+        let (first, more): (Vec<usize>, Vec<usize>) = (0..asks.len()).partition(is_first);
+        let mut more: Vec<(usize, Seat)> = more
+            .into_iter()
+            .filter_map(|i| Some((i, Seat::new(self.seats[self.index(&asks[i].node)?].door.clone()))))
+            .collect();
+        let mut said: Vec<Option<Result<Reply, Unreachable>>> = asks.iter().map(|_| None).collect();
+        std::thread::scope(|scope| {
+            let apart: Vec<_> = more
+                .iter_mut()
+                .filter_map(|(i, seat)| {
+                    let ask = &asks[*i];
+                    let look = move || seat.look(&ask.sent, ask.deadline);
+                    Some((*i, std::thread::Builder::new().spawn_scoped(scope, look).ok()?))
+                })
+                .collect();
+            let wanted: Vec<Ask> = first.iter().map(|i| asks[*i].clone()).collect();
+            for (i, reply) in first.iter().zip(self.look_all(&wanted)) {
+                said[*i] = Some(reply);
+            }
+            for (i, look) in apart {
+                said[i] = look.join().ok();
+            }
+        });
+        let look = |(i, said): (usize, Option<Result<Reply, Unreachable>>)| match said {
+            Some(Err(_)) | None if !is_first(&i) => self.look(&asks[i].node, &asks[i].sent, asks[i].deadline),
+            said => said.unwrap_or_else(|| Err(stranger(&asks[i].node))),
+        };
+        said.into_iter().enumerate().map(look).collect()
+    }
     /// Does the work of each node, side by side, each node's own in order; `None`: there is no such node.
     fn each<'w, W: Send, R: Send>(
         &mut self,
@@ -265,20 +300,25 @@ impl<P: FnMut(&Need) -> Said> Reach for Fleet<P> {
         self.seat(node)?.output(claim)
     }
 
-    fn alive(&mut self, address: &str, within: Duration) -> Option<String> {
-        use std::io::Read;
-        let address: std::net::IpAddr = address.parse().ok()?;
-        let mut stream = std::net::TcpStream::connect_timeout(&(address, 22).into(), within).ok()?;
-        stream.set_read_timeout(Some(within)).ok()?;
-        let mut banner = [0u8; 64];
-        // A connection that is accepted is a sign of life already; what it says is for the reader.
-        let said = stream.read(&mut banner).unwrap_or(0);
-        let text = String::from_utf8_lossy(&banner[..said]).lines().next().unwrap_or("").to_string();
-        Some(if text.is_empty() {
-            format!("{address} takes connections on port 22")
-        } else {
-            format!("{address} says `{text}` on port 22")
-        })
+    fn alive(&mut self, node: &str, within: Duration) -> Option<String> {
+        let seat = &self.seats[self.index(node)?];
+        knock::heard(knock::at(self.ways.port(&seat.door.node)?, within), within)
+    }
+
+    fn signs(
+        &mut self,
+        node: &str,
+        asks: &[Ask],
+        within: Duration,
+    ) -> (Option<String>, Vec<Result<Reply, Unreachable>>) {
+        let port = self.index(node).and_then(|i| self.ways.port(&self.seats[i].door.node));
+        let knocked = port.map(|port| knock::at(port, within));
+        let said = self.look_apart(asks);
+        (knocked.and_then(|knocked| knock::heard(knocked, within)), said)
+    }
+
+    fn hurry(&mut self, nodes: &[String], within: Duration) {
+        self.seats.iter_mut().filter(|s| nodes.contains(&s.door.node.name)).for_each(|s| s.hurry = Some(within));
     }
 
     fn taken(&mut self, node: &str) -> Option<String> {

@@ -8,6 +8,7 @@ mod pair;
 mod support;
 
 use pair::{DEVICE, answers, pair, program, unplug};
+use std::io::Write;
 use support::World;
 
 const PLANNED: &[&str] = &["failover", "--from", "a", "--to", "b", "--yes"];
@@ -31,7 +32,25 @@ struct Row {
     says: &'static str,
 }
 
+/// What the playbook knows of a node that cannot be asked.
+const ALIVE: &str = "[[alive]]\nstage = \"Is it alive?\"\n  [[alive.step]]\n  name = \"has a session at the database\"\n  \
+    check.sh = 'test -e \"$w/$from\" && test -e \"$w/session\" && echo \"asked from $node\"'\n";
+const VOUCHED: &[&str] = &["activate", "--on", "b", "--yes", "--attest", "a"];
+
 fn nothing(_: &World) {}
+/// `a` is behind SSH, and something answers there.
+fn ssh_port(world: &World) {
+    let listener = std::net::TcpListener::bind("127.0.0.2:0").expect("this machine has a loopback");
+    let port = listener.local_addr().expect("it is bound").port();
+    std::thread::spawn(move || {
+        listener.incoming().for_each(|s| drop(s.and_then(|mut s| s.write_all(b"SSH-2.0-OpenSSH_9.6\r\n"))))
+    });
+    way_to_a(world, &format!("address = \"127.0.0.2\"\nport = {port}\n"));
+}
+fn way_to_a(world: &World, way: &str) {
+    let site = std::fs::read_to_string(world.dir.join("hawiz.toml")).expect("it was written just now");
+    world.put("hawiz.toml", &site.replacen("via = [\"env\", \"NODE=a\", \"sh\"]\n", way, 1));
+}
 fn address(world: &World) {
     let site = std::fs::read_to_string(world.dir.join("hawiz.toml")).expect("it was written just now");
     world.put("hawiz.toml", &site.replacen("[nodes.a]\n", "[nodes.a]\naddress = \"192.0.2.1\"\n", 1));
@@ -291,6 +310,70 @@ const ROWS: &[Row] = &[
         code: 4,
         says: "a was vouched for, but it shows a sign of life: 192.0.2.1 answers ping",
     },
+    Row {
+        evidence: "attested, but its SSH port (22, or its `port`) is answered",
+        verdict: "refuses",
+        args: ATTESTED,
+        site: "",
+        set: ssh_port,
+        code: 4,
+        says: "a was vouched for, but it shows a sign of life: 127.0.0.2 says `SSH-2.0-OpenSSH_9.6` on port ",
+    },
+    Row {
+        evidence: "attested, but a check of `alive` is true (a session at the shared database)",
+        verdict: "refuses",
+        args: ATTESTED,
+        site: "",
+        set: |w| {
+            w.playbook(&format!("{}{ALIVE}", pair::PLAYBOOK));
+            w.put("w/session", "")
+        },
+        code: 4,
+        says: "a was vouched for, but it shows a sign of life: has a session at the database (asked from b)",
+    },
+    Row {
+        evidence: "fenced, but a check of `alive` is true",
+        verdict: "stops",
+        args: UNPLANNED,
+        site: DEVICE,
+        set: |w| {
+            answers(w);
+            w.playbook(&format!("{}{ALIVE}", pair::PLAYBOOK));
+            w.put("w/session", "")
+        },
+        code: 6,
+        says: "a was fenced, but it shows a sign of life: has a session at the database (asked from b)",
+    },
+    Row {
+        evidence: "fenced, and every check of `alive` is false",
+        verdict: "takes over",
+        args: UNPLANNED,
+        site: DEVICE,
+        set: |w| {
+            answers(w);
+            w.playbook(&format!("{}{ALIVE}", pair::PLAYBOOK))
+        },
+        code: 0,
+        says: "proof a (again): inactive: its power was cut in this run (fence_test 1)",
+    },
+    Row {
+        evidence: "attested, and it takes connections, but no session stands within two seconds",
+        verdict: "takes over",
+        args: VOUCHED,
+        site: "",
+        set: |w| way_to_a(w, "via = [\"sh\", \"-c\", \"cat >/dev/null\"]\n"),
+        code: 0,
+        says: "proof a (again): inactive: a person vouches for it",
+    },
+    Row {
+        evidence: "attested, but it can be looked at, and is active",
+        verdict: "refuses",
+        args: VOUCHED,
+        site: "",
+        set: nothing,
+        code: 4,
+        says: "a is active: not so: \"is not active\"",
+    },
 ];
 
 fn play(row: &Row) {
@@ -316,6 +399,33 @@ fn play(row: &Row) {
         assert!(world.trace("a").is_empty(), "{}: a was contacted", row.evidence);
         assert!(!world.dir.join("state/a").exists(), "{}: a was contacted", row.evidence);
     }
+}
+
+#[test]
+fn a_node_that_is_vouched_for_is_not_waited_for() {
+    let world = pair("");
+    way_to_a(&world, "via = [\"sh\", \"-c\", \"cat >/dev/null\"]\n");
+    let begun = std::time::Instant::now();
+    world.hawiz(VOUCHED).is(0).says("node a: cannot be reached: no answer within 2s, and it is vouched for");
+    // A session that says nothing is given up after half a minute.
+    assert!(begun.elapsed().as_secs() < 25, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn signs_of_life_are_looked_for_side_by_side() {
+    let world = pair(ADDRESSED);
+    answers(&world);
+    address(&world);
+    let more = "  [[activate.step]]\n  name = \"Take it\"\n  run.ip-add = { address = \"192.0.2.9\", prefix = 24, dev = \"eth0\" }\n";
+    world.playbook(&format!("{}{more}", pair::PLAYBOOK));
+    program(&world, "ip", "case $* in *link*) echo '2: eth0: <UP> state UP' ;; esac\n");
+    let waits =
+        "echo $$ >\"$W/asks.new\"; mv \"$W/asks.new\" \"$W/asks\"; until test -e \"$W/pinged\"; do sleep 0.02; done";
+    program(&world, "arping", &format!("case $* in -V) echo 'arping from iputils'; exit 0 ;; esac\n{waits}\n"));
+    // Somebody answers only while the other question is still open.
+    let pings = "until test -e \"$W/asks\"; do sleep 0.02; done; kill -0 \"$(cat \"$W/asks\")\" && : >\"$W/pinged\"\n";
+    program(&world, "ping", pings);
+    world.hawiz(UNPLANNED).is(6).says("a was fenced, but it shows a sign of life: 192.0.2.1 answers ping");
 }
 
 /// The rows with these indices: a few at a time, so that they run side by side.

@@ -334,3 +334,25 @@ fn nothing_of_an_unplanned_failover_may_stand_on_the_node_that_is_lost() {
     assert!(ended.err.contains("an unplanned failover never contacts `a`: nothing can run there"), "{}", ended.err);
     world.hawiz(&["plan", "failover", "--from", "a", "--to", "b"]).is(0);
 }
+
+#[test]
+fn a_plan_says_what_is_a_sign_of_life_and_none_is_looked_for_on_the_node_itself() {
+    let world = pair("");
+    let signs = |on: &str| {
+        let step = format!(
+            "[[alive]]\nstage = \"Alive?\"\n[[alive.step]]\nname = \"a session\"\n{on}check.sh = 'test -e \"$w/$from\"'\n"
+        );
+        world.playbook(&format!("{}{step}", pair::PLAYBOOK));
+        world.hawiz(&["plan", "activate", "--on", "b"])
+    };
+    let plan = signs("").is(0);
+    assert!(
+        plan.out.contains("  Where a cannot be looked at, each of these is a sign that it is alive, and\n  refuses:\n"),
+        "{}",
+        plan.out
+    );
+    assert!(plan.out.contains("test -e \"$w/$from\"") && plan.out.contains("on b\n"), "{}", plan.out);
+    signs("on = \"from\"\n").is(2).says("nothing can run there");
+    let plan = world.hawiz(&["plan", "deactivate", "--on", "a"]).is(0);
+    assert!(!plan.out.contains("sign"), "{}", plan.out);
+}

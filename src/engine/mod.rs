@@ -7,7 +7,7 @@
 //! change; no command is sent that the plan does not hold; the verdict is computed from outcomes, never assumed.
 //! There is no dry-run flag: a dry run prints the Plan and looks ([`crate::survey`]), it never comes here.
 //!
-//! The rooms, in the order a run goes through them: [`nodes`] (greeting, locks), [`owed`] (what earlier runs left), [`proof`] (nobody else is active),
+//! The rooms, in the order a run goes through them: [`nodes`] (greeting, locks), [`owed`] (what earlier runs left), [`proof`] (nobody else is active) with [`life`],
 //! [`source`] (who gives up in a failover, and what if it stops answering), [`early`] (what the other node refuses before that),
 //! [`again`] (what a resumed run looks at first), [`gate`] (the question before a stage's changes), [`check`], [`change`]
 //! with [`attempt`], [`lend`] and [`manual`], [`failure`] (the menu), [`undo`], [`close`] (verdict and last words). [`looks`] is used
@@ -22,6 +22,7 @@ mod early;
 mod failure;
 mod gate;
 mod lend;
+mod life;
 mod looks;
 mod manual;
 mod nodes;
@@ -214,6 +215,7 @@ impl<'a> Engine<'a> {
     /// Walks the plan from where the history stands to its end, or to where it must stop. A run whose roll-back has begun
     /// goes on rolling back, never forward.
     pub fn run(mut self) -> Ending {
+        self.reach.hurry(&self.settings.attest, self.settings.probe);
         self.reach.expect(&self.plan.needs(true));
         if self.history.undoing {
             return self.roll_back();
@@ -232,6 +234,7 @@ impl<'a> Engine<'a> {
 
     /// Takes back what the history says this run changed, last first.
     pub fn roll_back(mut self) -> Ending {
+        self.reach.hurry(&self.settings.attest, self.settings.probe);
         let halt = self.undo_ready().and_then(|()| self.undo_run()).err();
         self.close(halt)
     }

@@ -10,7 +10,6 @@ use super::{Engine, Go, Halt};
 use crate::event::{Event, Proven, Purpose};
 use crate::plan::{Answer, Proof, What};
 use crate::prompt::{Answer as Said, Question};
-use crate::reach::Sent;
 use std::time::Duration;
 
 /// A check of `inactive` that is false. Its title says what must be so, never what is: that is said here.
@@ -247,34 +246,6 @@ impl Engine<'_> {
                 _ => return Ok(Proven::CannotTell(format!("{cannot}, and nobody vouched for it"))),
             }
         }
-    }
-
-    /// An SSH banner at its own address, an answer to ARP/ND and ping from the target, somebody else on an address that is
-    /// to move to it.
-    fn sign_of_life(&mut self, node: &str) -> Go<Option<String>> {
-        let plan = self.plan;
-        let wait = self.settings.probe;
-        let address = plan.node(node).and_then(|n| n.address.clone());
-        if let Some(sign) = address.as_ref().and_then(|a| self.reach.alive(a, wait)) {
-            return Ok(Some(sign));
-        }
-        let Some(target) = plan.target.clone() else { return Ok(None) };
-        for look in &plan.moving {
-            let Ok(sent) = self.sent(&look.command, None) else { continue };
-            if let Ok(reply) = self.reach.look(&target, &sent, Duration::from_secs(10))
-                && look.read(reply.code) == Answer::No
-            {
-                return Ok(Some(evidence(&reply)));
-            }
-        }
-        let Some(address) = address else { return Ok(None) };
-        let script = crate::catalog::network::sign_of_life(&crate::shell::Word::literal(address.as_str()));
-        let sent = Sent { script: script.0, ..Sent::default() };
-        let reply = self.reach.look(&target, &sent, wait.max(Duration::from_secs(3)));
-        Ok(match reply {
-            Ok(r) if r.code == Some(0) => Some(evidence(&r)),
-            _ => None,
-        })
     }
 
     /// `deactivate`: the target must be inactive at the end, as it would have to prove to others.

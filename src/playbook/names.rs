@@ -10,7 +10,7 @@ pub(crate) const RESERVED: &[&str] = &["target", "peers", "all", "others", "here
 /// The words of `on`.
 pub(crate) const ON: &[&str] = &["target", "peers", "all", "others", "here", "from", "to"];
 /// Procedures with a meaning of their own.
-pub const KNOWN: &[&str] = &["activate", "deactivate", "setup", "status", "inactive", "fence", "failover"];
+pub const KNOWN: &[&str] = &["activate", "deactivate", "setup", "status", "inactive", "alive", "fence", "failover"];
 
 /// Of inputs, node variables, captures, roles, loops, functions: `[a-z][a-z0-9_]*`.
 pub(crate) fn is_name(text: &str) -> bool {

@@ -235,7 +235,7 @@ fn place(proc: &At<String>, place: &At<String>, names: &Names<'_>, r: &mut Reade
         "target" if proc.as_str() == "failover" => {
             r.wrong_hint(&place.span, "`failover` has no `target`", "it knows `from` and `to`");
         }
-        "from" | "to" if !names.failover.contains(proc.as_str()) => {
+        "from" | "to" if !names.failover.contains(proc.as_str()) && proc.as_str() != "alive" => {
             let hint = "the node a procedure is about is `target`";
             r.wrong_hint(&place.span, format!("`{word}` is known in `failover` only"), hint);
         }
@@ -369,7 +369,7 @@ fn source(source: &At<String>, names: &Names<'_>, r: &mut Reader) {
 
 /// What is asked of the procedures that hawiz knows.
 fn known(proc: &At<String>, stages: &[Stage], names: &Names<'_>, r: &mut Reader) {
-    if matches!(proc.as_str(), "status" | "inactive") {
+    if matches!(proc.as_str(), "status" | "inactive" | "alive") {
         for stage in stages {
             for step in stage.steps.iter().filter(|s| !matches!(s.what, What::Check(_))) {
                 let hint = "only steps with `check` here";

@@ -220,6 +220,11 @@ impl Resolver<'_> {
                 _ => {}
             }
         }
+        let wakes = matches!(procedure.as_str(), "activate" | "failover") && !looking;
+        let alive = match pb.procedure("alive").zip(target.as_deref()).filter(|_| exclusive && wakes) {
+            Some((signs, to)) => all.iter().filter(|n| *n != to).map(|n| self.signs(signs, n, to, &all)).collect(),
+            None => Vec::new(),
+        };
         self.unique(&stages);
         self.syntax();
         let activates = exclusive
@@ -259,6 +264,7 @@ impl Resolver<'_> {
             failover,
             fences: std::mem::take(&mut self.out.fences),
             moving: if exclusive { std::mem::take(&mut self.out.moving) } else { Vec::new() },
+            alive,
             paths: std::mem::take(&mut self.out.paths),
             addresses: std::mem::take(&mut self.out.addresses),
             digest: String::new(),
@@ -283,6 +289,25 @@ impl Resolver<'_> {
             ..cast.clone()
         };
         let steps = self.stages("inactive", inactive, &cast).into_iter().flat_map(|s| s.steps).collect();
+        plan::Proof { node: node.to_string(), steps }
+    }
+
+    /// The playbook's own signs of life of a node, looked for by whoever is to take over from it: nothing of them runs there.
+    fn signs(&mut self, signs: &[Stage], node: &str, to: &str, all: &[String]) -> plan::Proof {
+        let others: Vec<String> = all.iter().filter(|n| *n != node).cloned().collect();
+        let cast = Cast {
+            target: Some(node.to_string()),
+            peers: others.clone(),
+            all: others,
+            failover: true,
+            from: Some(node.to_string()),
+            to: Some(to.to_string()),
+            lost: Some(node.to_string()),
+            default_on: "to",
+            within: vec!["alive".into()],
+            ..Cast::default()
+        };
+        let steps = self.stages("alive", signs, &cast).into_iter().flat_map(|s| s.steps).collect();
         plan::Proof { node: node.to_string(), steps }
     }
 
@@ -380,12 +405,13 @@ pub fn plan_digest(plan: &Plan) -> String {
     ));
     // Older plans have none of these, and keep their digest.
     let base = plan.reactivation.as_ref().map_or(base.clone(), |gate| digest_of(&(&base, gate)));
-    if plan.failover.is_none() && plan.fences.is_empty() && plan.moving.is_empty() {
+    if plan.failover.is_none() && plan.fences.is_empty() && plan.moving.is_empty() && plan.alive.is_empty() {
         return base;
     }
     let instead = plan.failover.as_ref().and_then(|f| f.instead.as_ref()).map(|p| &p.digest);
     let roles = plan.failover.as_ref().map(|f| (&f.from, f.unplanned, instead));
-    digest_of(&(&base, roles, &plan.fences, &plan.moving))
+    let base = digest_of(&(&base, roles, &plan.fences, &plan.moving));
+    if plan.alive.is_empty() { base } else { digest_of(&(&base, &plan.alive)) }
 }
 
 /// The digest of plain data, as its JSON.

@@ -15,6 +15,7 @@ impl Resolver<'_> {
         let Some(words) = words else {
             return match (cast.default_on, &cast.target) {
                 ("here", _) => vec![On::Here],
+                ("to", _) => cast.to.iter().cloned().map(On::Node).collect(),
                 ("all", _) => cast.all.iter().cloned().map(On::Node).collect(),
                 (_, Some(t)) if cast.lost.as_ref() == Some(t) => {
                     self.not_contacted(span, t);

@@ -13,7 +13,7 @@ use crate::register::Register;
 use crate::shell::Value;
 use crate::transport::Trouble;
 use sha2::{Digest, Sha256};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 /// A step that is followed says something at least every second, even if only that it has nothing to say; one that is to
@@ -43,6 +43,9 @@ pub struct Seat {
     pub cap: usize,
     /// A session that is being opened elsewhere, or was; and when that ended.
     expected: Option<Receiver<(Opened, Duration)>>,
+    /// Somebody vouches for it: a session is waited for no longer than this, counted from when it was begun to be opened.
+    pub(super) hurry: Option<Duration>,
+    begun: Duration,
     pub(super) link: Option<Link>,
     /// For what must be said while `link` is busy.
     side: Option<Link>,
@@ -83,6 +86,8 @@ impl Seat {
             door,
             cap: STEP_CAP,
             expected: None,
+            hurry: None,
+            begun: Duration::ZERO,
             link: None,
             side: None,
             greeting: None,
@@ -109,6 +114,7 @@ impl Seat {
         }
         let (told, heard) = channel();
         self.expected = Some(heard);
+        self.begun = now();
         Some((self.door.clone(), told))
     }
     fn open(&mut self) -> Result<(), Trouble> {
@@ -117,7 +123,10 @@ impl Seat {
             self.link = None;
         }
         if self.link.is_none() {
-            let early = self.expected.take().and_then(|e| e.recv().ok());
+            let early = match self.hurry {
+                Some(within) => self.soon(within)?,
+                None => self.expected.take().and_then(|e| e.recv().ok()),
+            };
             let (link, greeting) = match early {
                 Some((Ok(opened), _)) => opened,
                 // What could not be reached a moment ago still cannot.
@@ -132,6 +141,19 @@ impl Seat {
             }
         }
         Ok(())
+    }
+    /// What came of opening it, if that is known in time. What takes longer goes on, and is asked for the next time.
+    fn soon(&mut self, within: Duration) -> Result<Option<(Opened, Duration)>, Trouble> {
+        super::abreast::open(self.expect().into_iter());
+        let Some(expected) = self.expected.take() else { return Ok(None) };
+        match expected.recv_timeout((self.begun + within).saturating_sub(now())) {
+            Ok(opened) => Ok(Some(opened)),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => {
+                self.expected = Some(expected);
+                Err(Trouble::new(format!("no answer within {}s, and it is vouched for", within.as_secs())))
+            }
+        }
     }
     pub fn greet(&mut self) -> Result<Greeting, Unreachable> {
         self.open().map_err(|t| self.door.shut(t))?;

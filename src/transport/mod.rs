@@ -221,6 +221,14 @@ impl Ways {
         }
     }
 
+    /// Where a node's SSH server would be, as far as the site and ssh_config say; `None`: no address is known.
+    pub fn port(&self, node: &Node) -> Option<(String, u16)> {
+        match node.how {
+            How::Ssh => self.net.port(node),
+            How::Local | How::Via(_) => Some((node.address.clone()?, 22)),
+        }
+    }
+
     /// The next stream to a node is opened over a fresh connection.
     pub fn forget(&self, node: &Node) {
         self.net.forget(node);

@@ -355,6 +355,11 @@ impl Net {
         self.held().entry(name).or_default().push(Arc::clone(&kept));
         kept
     }
+    /// Its host and port, contacting nobody.
+    pub fn port(&self, node: &Node) -> Option<(String, u16)> {
+        let last = self.way(node).ok()?.pop()?;
+        Some((last.hostname, last.port))
+    }
     /// ssh_config is read once a run: what it said when the run began holds.
     fn way(&self, node: &Node) -> Result<Vec<Config>, Trouble> {
         let ways = || self.ways.lock().expect("nobody panics while holding it");

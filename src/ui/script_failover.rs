@@ -7,7 +7,7 @@ use super::escape::line as harmless;
 use super::script_text::Text;
 use super::tally::{misfit, proof_before};
 use super::text::{count, hang};
-use super::words::{source, title};
+use super::words::{place, source, title};
 use super::{Ink, plain};
 use crate::event::Proven;
 use crate::plan::{Stage, Undo, What};
@@ -114,6 +114,20 @@ impl Text<'_> {
             self.prose(2, &text);
             for look in &plan.moving {
                 self.command("sign", &source(&look.command), "", 4);
+            }
+        }
+        for proof in plan.alive.iter().filter(|p| plan.activates && !p.steps.is_empty()) {
+            let node = harmless(&proof.node);
+            self.prose(
+                2,
+                &format!("Where {node} cannot be looked at, each of these is a sign that it is alive, and refuses:"),
+            );
+            for step in &proof.steps {
+                let What::Check(check) = &step.what else { continue };
+                for (at, look) in &check.looks {
+                    let on = place(at, self.looks);
+                    self.command("sign", &source(&look.command), &format!("on {}", harmless(&on)), 4);
+                }
             }
         }
     }

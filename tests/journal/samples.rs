@@ -178,6 +178,7 @@ pub fn plan() -> Plan {
         failover: None,
         fences: Vec::new(),
         moving: Vec::new(),
+        alive: Vec::new(),
         paths: vec![Value::from("/install")],
         addresses: vec![Value::from("10.5.106.7")],
         digest: "e3b0".into(),

@@ -199,6 +199,7 @@ pub fn plan(stages: Vec<Stage>) -> Plan {
         failover: None,
         fences: Vec::new(),
         moving: Vec::new(),
+        alive: Vec::new(),
         paths: Vec::new(),
         addresses: Vec::new(),
         digest: "d1".into(),

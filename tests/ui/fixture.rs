@@ -128,6 +128,7 @@ pub fn bare(stages: Vec<Stage>) -> Plan {
         failover: None,
         fences: Vec::new(),
         moving: Vec::new(),
+        alive: Vec::new(),
         paths: vec![],
         addresses: vec![],
         digest: "d1ge57d1ge57d1ge57".into(),
