@@ -90,7 +90,13 @@ pub enum Command {
         go: Go,
     },
     /// Which node is active; the exit code says so too
-    Status(Set),
+    Status {
+        /// Several site files, one after the other [default: the one of --site]
+        #[arg(value_name = "SITE")]
+        sites: Vec<PathBuf>,
+        #[command(flatten)]
+        set: Set,
+    },
     /// Print the plan of a procedure, contacting nobody
     Plan {
         /// The procedure
@@ -134,6 +140,9 @@ pub enum Command {
     Rollback {
         /// The run [default: the newest that changed something]
         run: Option<String>,
+        /// Take back here a run of another station, from the copy of its record on this node
+        #[arg(long, value_name = "NODE")]
+        from: Option<String>,
         #[command(flatten)]
         answer: Answer,
         /// A file with answers

@@ -166,6 +166,9 @@ pub enum Event {
     /// This run holds the node's lock now.
     NodeLocked {
         node: String,
+        /// The lock's generation: by it a lock that is left behind is known for the one that this sitting took.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        generation: Option<String>,
     },
     /// Another run holds it.
     NodeHeld {

@@ -24,11 +24,13 @@ mod disk;
 mod place;
 mod read;
 mod runs;
+mod sitting;
 
 pub use copy::{Copy, Trail, arrived, stations};
 pub use place::{new_run_id, state_dir};
 pub use read::Follow;
 pub use runs::{Summary, later_run_touching, latest_failover, latest_open, runs};
+pub use sitting::ended;
 
 use crate::event::{Event, Record};
 use crate::plan::Plan;

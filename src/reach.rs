@@ -163,6 +163,23 @@ pub trait Reach {
     /// station has gone on with it. Never waits. The first lock of a run leaves its marker there. `holder`: login, host and
     /// pid in words; run and time are added.
     fn lock(&mut self, node: &str, run: &str, marker: &str, holder: &str) -> Result<Locked, Unreachable>;
+    /// The generation of the lock that this run has of a node.
+    fn generation(&self, _node: &str) -> Option<String> {
+        None
+    }
+    /// Gives back the lock of a node whose holder's sitting is known to have ended: this station's own records say so, or a copy on
+    /// one of `others`. In words, whose it was and who says so; `None`: that is not known, or something of it still runs there,
+    /// and nothing was changed.
+    fn give_back(&mut self, _node: &str, _others: &[String]) -> Option<String> {
+        None
+    }
+    /// Other runs that have begun a step on the node since this one did so last, or since it came there first: as the node said when
+    /// it gave its lock.
+    fn later(&self, _node: &str) -> Vec<String> {
+        Vec::new()
+    }
+    /// Asks these nodes, side by side and not for long, whether their locks are still this run's; [`Reach::taken`] tells.
+    fn beat(&mut self, _nodes: &[String], _within: Duration) {}
     /// By whom this run's lock of the node was taken, in words, as far as what was asked there last has told. Asks nobody.
     fn taken(&mut self, _node: &str) -> Option<String> {
         None

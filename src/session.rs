@@ -25,12 +25,13 @@ mod knock;
 mod lay;
 mod live;
 mod lock;
+mod patience;
 mod root;
 mod seat;
 mod station;
 mod wire;
 
-use crate::journal::Trail;
+use crate::journal::{self, Journal, Trail};
 use crate::plan::Node;
 use crate::reach::{Ask, Claim, Greeting, Locked, Progress, Reach, Reply, Sent, Started, Truth, Unreachable};
 use crate::register::Register;
@@ -62,6 +63,8 @@ pub struct Fleet<P = Nobody> {
     seats: Vec<Seat>,
     ways: Arc<Ways>,
     person: P,
+    /// Where this station keeps the records of its runs.
+    records: Option<PathBuf>,
 }
 
 fn stranger(node: &str) -> Unreachable {
@@ -77,14 +80,18 @@ impl Fleet {
         let ways = Arc::new(Ways::new(&base));
         let seat = |node| Seat::new(Door { node, ways: Arc::clone(&ways), tmpfs });
         let seats = nodes.into_iter().map(seat).collect();
-        Fleet { seats, ways, person: |_| Said::Nobody }
+        Fleet { seats, ways, person: |_| Said::Nobody, records: None }
     }
 }
 
 impl<P: FnMut(&Need) -> Said> Fleet<P> {
     /// Somebody else who can be asked for what a login needs.
     pub fn asking<Q: FnMut(&Need) -> Said>(self, person: Q) -> Fleet<Q> {
-        Fleet { seats: self.seats, ways: self.ways, person }
+        Fleet { seats: self.seats, ways: self.ways, person, records: self.records }
+    }
+    /// A fleet of the station whose runs are kept there.
+    pub fn of_station(self, state: &std::path::Path) -> Self {
+        Fleet { records: Some(state.to_path_buf()), ..self }
     }
     /// What logins need of a person is asked here, on the caller's own thread, before the seats are worked on.
     fn settle(&mut self, nodes: &[&str]) {
@@ -319,6 +326,40 @@ impl<P: FnMut(&Need) -> Said> Reach for Fleet<P> {
 
     fn hurry(&mut self, nodes: &[String], within: Duration) {
         self.seats.iter_mut().filter(|s| nodes.contains(&s.door.node.name)).for_each(|s| s.hurry = Some(within));
+    }
+
+    fn later(&self, node: &str) -> Vec<String> {
+        self.index(node).map(|i| self.seats[i].later.clone()).unwrap_or_default()
+    }
+
+    fn beat(&mut self, nodes: &[String], within: Duration) {
+        self.each(nodes.iter().map(|n| (n.as_str(), ())), |seat, ()| seat.beat(within));
+    }
+
+    fn generation(&self, node: &str) -> Option<String> {
+        self.seats[self.index(node)?].held.as_ref().map(|held| held.generation.clone())
+    }
+
+    fn give_back(&mut self, node: &str, others: &[String]) -> Option<String> {
+        let standing = self.standing(node, None).ok()?;
+        let (run, _) = standing.holder?;
+        // What it left running is followed by whoever goes on with it.
+        if standing.claims.iter().any(|c| matches!(c.truth, Some(Truth::Running))) {
+            return None;
+        }
+        let own = self.records.as_deref().and_then(|state| Journal::read(state, &run).ok());
+        let own = own.and_then(|(_, records)| journal::ended(&records, node, &standing.generation));
+        let (said, by) = match own {
+            Some(said) => (said, "as this station's record says".to_string()),
+            None => self.copied(others, &run).into_iter().zip(others).find_map(|(copied, other)| {
+                let copied = copied.ok()??;
+                let copy = journal::Copy::read(&run, &copied.plan, &copied.journals).ok()?;
+                let said = journal::ended(&copy.records, node, &standing.generation)?;
+                Some((said, format!("as the copy of its record on {other} says")))
+            })?,
+        };
+        let given = self.seat(node).ok()?.give_back(&run, &standing.generation).unwrap_or_default();
+        given.then(|| format!("run {run}, which has ended ({said}), {by}"))
     }
 
     fn taken(&mut self, node: &str) -> Option<String> {

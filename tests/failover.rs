@@ -2,8 +2,12 @@
 //!
 //! Invariant: every refusal is checked by its whole text, and that it changed nothing is looked up in the world.
 
+#[path = "failover/cast.rs"]
+mod cast;
 #[path = "failover/early.rs"]
 mod early;
+#[path = "failover/leftover.rs"]
+mod leftover;
 #[path = "failover/pair.rs"]
 mod pair;
 mod support;

@@ -154,3 +154,25 @@ fn a_roll_back_takes_its_word_back() {
     world.hawiz(&["rollback", "--yes"]).is(9);
     assert_eq!(register(&world, "a"), ["epoch 2", "active ", "run RUN0"]);
 }
+
+#[test]
+fn several_sites_are_looked_at_in_one_go_and_the_worst_of_them_is_the_exit_code() {
+    let world = world();
+    world.hawiz(&["activate", "--on", "a", "--yes"]).is(0);
+    // The same nodes under another name; and a site whose first node says nothing.
+    let site = std::fs::read_to_string(world.dir.join("hawiz.toml")).expect("it was written");
+    world.put("second.toml", &site);
+    world.put("third.toml", &site.replacen("\"NODE=a\", \"sh\"", "\"NODE=a\", \"false\"", 1));
+    let two = world.hawiz(&["status", "hawiz.toml", "second.toml"]).is(0);
+    let last: Vec<&str> = two.out.lines().filter(|l| l.ends_with(".toml") || l.starts_with("a is active")).collect();
+    assert_eq!(last, ["hawiz.toml", "a is active", "second.toml", "a is active"], "{}", two.out);
+    let three = world.hawiz(&["status", "third.toml", "hawiz.toml", "--output", "json"]).is(7);
+    let json: serde_json::Value = serde_json::from_str(&three.out).expect("it is JSON");
+    let said = |n: usize| (json[n]["site"].as_str(), json[n]["verdict"].as_str());
+    assert_eq!(said(0), (Some("third.toml"), Some("cannot tell about a")));
+    assert_eq!(said(1), (Some("hawiz.toml"), Some("a is active")));
+    // One that cannot be read does not hide the others.
+    let gone = world.hawiz(&["status", "gone.toml", "hawiz.toml"]).code;
+    assert_eq!(gone, Some(2));
+    world.hawiz(&["status", "gone.toml", "hawiz.toml"]).says("a is active");
+}

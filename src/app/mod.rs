@@ -67,7 +67,7 @@ fn dispatch(cli: Cli) -> Done {
         Command::Failover { roles, go } => failover::failover(common, &roles, &go),
         Command::Setup(go) => run::procedure(common, "setup", &go),
         Command::Run { procedure, go } => run::procedure(common, &procedure, &go),
-        Command::Status(set) => status::status(common, &set),
+        Command::Status { sites, set } => status::status(common, &sites, &set),
         Command::Plan { procedure, roles, set, format } => look::plan(common, &procedure, &roles, &set, format),
         Command::Check { procedure, roles, set } => {
             look::check(common, procedure.as_deref().unwrap_or("activate"), &roles, &set)
@@ -76,7 +76,9 @@ fn dispatch(cli: Cli) -> Done {
         Command::Resume { run, from, answer, sets, answers } => {
             runs::resume(common, run, from.as_deref(), &answer, answers.as_deref(), &sets)
         }
-        Command::Rollback { run, answer, answers } => runs::rollback(common, run, &answer, answers.as_deref()),
+        Command::Rollback { run, from, answer, answers } => {
+            runs::rollback(common, run, from.as_deref(), &answer, answers.as_deref())
+        }
         Command::Settle { node, answer, answers, reason } => {
             settle::settle(common, node, &answer, answers.as_deref(), reason.as_deref())
         }

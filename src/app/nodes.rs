@@ -65,5 +65,5 @@ fn itself() -> Node {
 pub(super) fn fleet(plan: &Plan, folder: &Path, state: &Path, porter: Porter) -> Fleet<Porter> {
     let mut nodes = plan.nodes.clone();
     nodes.push(Node { state: Some(state.join("here").to_string_lossy().into_owned()), ..itself() });
-    Fleet::new(nodes, folder.to_path_buf()).asking(porter)
+    Fleet::new(nodes, folder.to_path_buf()).asking(porter).of_station(state)
 }

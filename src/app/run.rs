@@ -182,8 +182,6 @@ pub(super) fn marker() -> String {
 pub(super) enum Way {
     Run,
     RollBack,
-    /// It was another station's, and is this one's from its last record on; what there is to say about that.
-    From(Vec<String>),
 }
 
 /// What can still refuse before anything is written down: the screen, the person, the secrets.
@@ -366,7 +364,7 @@ impl Sitting {
             self.settings,
         );
         let ending = match way {
-            Way::Run | Way::From(_) => engine.run(),
+            Way::Run => engine.run(),
             Way::RollBack => engine.roll_back(),
         };
         let screen = Rc::clone(&self.desk.screen);

@@ -102,19 +102,29 @@ pub(super) fn resume(
 ) -> Done {
     let state = state(common)?;
     if let Some(node) = from {
-        let (run, said) = station::take_over(common, &state, node, run)?;
-        return again(common, &state, &run, answer, files::answers(answers)?, sets, Way::From(said));
+        let (run, said) = station::take_over(common, &state, node, run, false)?;
+        return again(common, &state, &run, answer, files::answers(answers)?, sets, Way::Run, Some(said));
     }
     let run = match run {
         Some(run) => run,
         None => journal::latest_open(&state)
             .ok_or_else(|| Fatal::new(Exit::Usage, "there is no run that could be resumed"))?,
     };
-    again(common, &state, &run, answer, files::answers(answers)?, sets, Way::Run)
+    again(common, &state, &run, answer, files::answers(answers)?, sets, Way::Run, None)
 }
 
-pub(super) fn rollback(common: &Common, run: Option<String>, answer: &Answer, answers: Option<&Path>) -> Done {
+pub(super) fn rollback(
+    common: &Common,
+    run: Option<String>,
+    from: Option<&str>,
+    answer: &Answer,
+    answers: Option<&Path>,
+) -> Done {
     let state = state(common)?;
+    if let Some(node) = from {
+        let (run, said) = station::take_over(common, &state, node, run, true)?;
+        return again(common, &state, &run, answer, files::answers(answers)?, &[], Way::RollBack, Some(said));
+    }
     let run = match run {
         Some(run) => run,
         None => journal::runs(&state)
@@ -123,10 +133,12 @@ pub(super) fn rollback(common: &Common, run: Option<String>, answer: &Answer, an
             .map(|r| r.id)
             .ok_or_else(|| Fatal::new(Exit::Usage, "there is no run that changed anything"))?,
     };
-    again(common, &state, &run, answer, files::answers(answers)?, &[], Way::RollBack)
+    again(common, &state, &run, answer, files::answers(answers)?, &[], Way::RollBack, None)
 }
 
-/// Goes on with a run, or takes it back: the journal's plan, never a new one.
+/// Goes on with a run, or takes it back: the journal's plan, never a new one. `taken`: it was another station's, and is this
+/// one's from its last record on; what there is to say about that.
+#[expect(clippy::too_many_arguments, reason = "what the command line said, and whose run it was")]
 fn again(
     common: &Common,
     state: &Path,
@@ -135,10 +147,11 @@ fn again(
     answers: Answers,
     sets: &[OsString],
     way: Way,
+    taken: Option<Vec<String>>,
 ) -> Done {
     let who = Who::here().to_string();
     let (journal, plan, records) = Journal::open(state, run, &who)?;
-    if !matches!(way, Way::From(_)) && !journal::arrived(&records) {
+    if taken.is_none() && !journal::arrived(&records) {
         return Err(Fatal::new(
             Exit::NotReady,
             format!(
@@ -221,7 +234,7 @@ fn again(
     if fresh {
         // The process ended between laying the run out and its first record.
         at.begin(super::run::started(&plan, run, None))?;
-    } else if matches!(way, Way::Run) {
+    } else if matches!(way, Way::Run) && taken.is_none() {
         at.begin(Event::RunResumed {
             run: run.into(),
             purpose: "resume".into(),
@@ -229,8 +242,7 @@ fn again(
             taken: None,
         })?;
     }
-    let said = if let Way::From(said) = &way { said.clone() } else { Vec::new() };
-    for text in said.into_iter().chain(note).chain(changed) {
+    for text in taken.into_iter().flatten().chain(note).chain(changed) {
         at.note(text)?;
     }
     Ok(at.work(way).exit)

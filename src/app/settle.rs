@@ -127,7 +127,15 @@ fn strike_off(common: &Common, steps: Vec<Debt>, reason: Option<&str>) -> Done {
     let mut locked = Vec::new();
     let mut refused = None;
     for node in &nodes {
-        match fleet.lock(node, &run, &run, &who) {
+        let mut lock = fleet.lock(node, &run, &run, &who);
+        if let Ok(Locked::Held(_)) = lock {
+            let others: Vec<String> = nodes.iter().filter(|n| *n != node).cloned().collect();
+            if let Some(whose) = fleet.give_back(node, &others) {
+                say(&format!("{node} was still locked by {whose}; that lock was given back\n"));
+                lock = fleet.lock(node, &run, &run, &who);
+            }
+        }
+        match lock {
             Ok(Locked::Ours) => locked.push(node.clone()),
             Ok(Locked::Held(holder) | Locked::Taken(holder)) => {
                 refused = Some(Fatal::new(Exit::Locked, format!("{node} is held by another run: {holder}")));

@@ -22,12 +22,14 @@ struct Found {
     node: String,
 }
 
-/// Fetches the run and makes it this station's own; its id, and what there is to say about it.
+/// Fetches the run and makes it this station's own; its id, and what there is to say about it. `back`: to take it back, which
+/// can be done with one that is over, too.
 pub(super) fn take_over(
     common: &Common,
     state: &Path,
     node: &str,
     run: Option<String>,
+    back: bool,
 ) -> Result<(String, Vec<String>), Fatal> {
     let mut site = site(common, node)?;
     let mut near = fleet(common, &site)?;
@@ -74,7 +76,7 @@ pub(super) fn take_over(
         }
     }
     drop(fleet);
-    over(&best.copy, &run)?;
+    over(&best.copy, &run, back)?;
     best.copy.plan.here = nodes.iter().find(|n| n.how == How::Local).map(|n| n.name.clone());
     best.copy.plan.nodes = nodes;
     for source in best.copy.plan.sources.iter_mut().filter(|s| s.what == "site") {
@@ -161,9 +163,12 @@ fn held(fleet: &mut crate::session::Fleet<super::entrance::Porter>, nodes: &[Str
         .hint(format!("when it is really gone: {}", hints.join(", "))))
 }
 
-fn over(copy: &Copy, run: &str) -> Result<(), Fatal> {
+fn over(copy: &Copy, run: &str, back: bool) -> Result<(), Fatal> {
     let history = History::of(&copy.records);
-    if history.resumable() {
+    if back && history.to_undo().is_empty() && !history.undoing {
+        return Err(Fatal::new(Exit::Usage, format!("nothing of run `{run}` is left to undo")));
+    }
+    if back || history.resumable() {
         return Ok(());
     }
     let how = history.finished.map(|(v, _)| crate::ui::report::verdict(v)).unwrap_or("ended");

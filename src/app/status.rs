@@ -11,15 +11,56 @@ use super::{Done, colour, say, say_bytes, verbosity};
 use crate::cli::{Common, Output, Set};
 use crate::event::Proven;
 use crate::plan::{Answer, Plan};
-use crate::problem::Exit;
+use crate::problem::{Exit, Fatal};
 use crate::reach::Reach;
 use crate::register::Register;
 use crate::survey::{self, Survey};
 use crate::ui::{self, Ink, Style, escape};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
-pub(super) fn status(common: &Common, set: &Set) -> Done {
+/// One site, or several: each as if it were asked for alone, then the worst of their exit codes. As JSON a list.
+pub(super) fn status(common: &Common, sites: &[PathBuf], set: &Set) -> Done {
+    if sites.is_empty() {
+        let (text, exit) = of_site(common, set)?;
+        say_bytes(&text);
+        return Ok(exit);
+    }
+    let json = common.output == Some(Output::Json);
+    let (mut worst, mut all) = (Exit::Ok, Vec::new());
+    // A look works from `/`.
+    let whole = |site: &PathBuf| std::path::absolute(site).unwrap_or_else(|_| site.clone());
+    for (site, at) in sites.iter().zip(sites.iter().map(whole).collect::<Vec<_>>()) {
+        let said = of_site(&Common { site: Some(at), ..common.clone() }, set);
+        let name = site.display().to_string();
+        worst = worst.worst(said.as_ref().map_or_else(|e| e.exit, |(_, exit)| *exit));
+        match (said, json) {
+            (Ok((text, _)), true) => {
+                let mut one: serde_json::Value =
+                    serde_json::from_slice(&text).expect("it was written as JSON just now");
+                one["site"] = name.into();
+                all.push(one);
+            }
+            (Err(e), true) => all.push(serde_json::json!({ "site": name, "problem": e.to_string() })),
+            (Ok((text, _)), false) => {
+                say(&format!("{}\n", escape::line(&name)));
+                say_bytes(&text);
+                say("\n");
+            }
+            (Err(e), false) => say(&format!("{}\n{e}\n\n", escape::line(&name))),
+        }
+    }
+    if json {
+        let mut out = serde_json::to_vec_pretty(&all).expect("plain values are JSON");
+        out.push(b'\n');
+        say_bytes(&out);
+    }
+    Ok(worst)
+}
+
+/// What is printed of one site, and its exit code.
+fn of_site(common: &Common, set: &Set) -> Result<(Vec<u8>, Exit), Fatal> {
     let read = files::read(common, "status", set)?;
     let plan = &read.plan;
     let mut fleet = fleet(&read, common)?;
@@ -41,29 +82,29 @@ pub(super) fn status(common: &Common, set: &Set) -> Done {
         let style = Style::stdout(colour(common), verbosity(common));
         let looks = looks(&survey, &mut fleet, plan);
         let plain = ui::script::render(plan, Some(&looks), ui::script::Format::Json, &style);
-        say_bytes(&with_verdict(&plain, &survey, register.as_ref(), &locks, &verdict));
-        return Ok(exit);
+        return Ok((with_verdict(&plain, &survey, register.as_ref(), &locks, &verdict), exit));
     }
     let style = Style::stdout(colour(common), verbosity(common));
     // What is read by a program has whole lines.
     let width = if std::io::stdout().is_terminal() { style.width } else { usize::MAX };
-    say(&matrix(plan, &survey, &style));
+    let mut out = matrix(plan, &survey, &style);
     if plan.exclusive {
-        say("\nWho is active\n");
+        out.push_str("\nWho is active\n");
         for (node, proven) in &survey.proof {
             let line = evidence(node, proven, &style);
-            ui::text::hang(&line, width).iter().for_each(|l| say(&format!("{l}\n")));
+            ui::text::hang(&line, width).iter().for_each(|l| out.push_str(&format!("{l}\n")));
         }
     }
     let mut lines = register.as_ref().map(history).unwrap_or_default();
     lines.extend(locks.iter().map(|(node, holder)| format!("{node} is held by a run: {holder}")));
     lines.append(&mut broken);
-    lines.iter().flat_map(|l| ui::text::hang(&escape::line(l), width)).for_each(|l| say(&format!("{l}\n")));
+    lines.iter().flat_map(|l| ui::text::hang(&escape::line(l), width)).for_each(|l| out.push_str(&format!("{l}\n")));
     if plan.exclusive {
         let split = verdict.starts_with("SPLIT BRAIN");
-        say(&format!("{}\n", if split { style.paint(Ink::Bad, &verdict) } else { verdict }));
+        let verdict = if split { style.paint(Ink::Bad, &verdict) } else { verdict };
+        out.push_str(&format!("{verdict}\n"));
     }
-    Ok(exit)
+    Ok((out.into_bytes(), exit))
 }
 
 /// The newest of what the nodes have written down; `None`: nothing yet.

@@ -188,6 +188,7 @@ impl Engine<'_> {
             self.prove_all(true)?;
             self.inscribe_active(node)?;
         }
+        self.all_still_ours(node)?;
         // What was there before the first attempt is what an undo must bring back.
         let first =
             self.history.steps.get(&step.instance).and_then(|s| s.intents.first()).and_then(|i| i.before.clone());

@@ -137,6 +137,8 @@ pub struct Engine<'a> {
     /// Nodes whose lock was asked for, and those that gave it.
     lock_asked: BTreeSet<String>,
     locked: Vec<String>,
+    /// When the nodes were asked last whether their locks are this run's.
+    heard: Duration,
     /// A step runs on a node, or may: the locks stay with this run.
     left_running: bool,
     /// The one ^C was said already.
@@ -195,6 +197,7 @@ impl<'a> Engine<'a> {
             greeted: BTreeMap::new(),
             lock_asked: BTreeSet::new(),
             locked: Vec::new(),
+            heard: clock.now(),
             left_running: false,
             told: false,
             proven: BTreeMap::new(),

@@ -9,6 +9,10 @@ use crate::event::{Event, Verdict};
 use crate::plan::{Place, TrueOn, What};
 use crate::reach::{Greeting, Locked, Unreachable};
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What the other nodes said of their locks this long ago holds for the next change.
+const HEARD: Duration = Duration::from_millis(500);
 
 /// Two names that answer with one identity.
 pub(crate) fn one_machine(one: &str, other: &str) -> String {
@@ -170,7 +174,16 @@ impl Engine<'_> {
         self.greet(node)?.map_err(|why| Halt::NotReady(format!("cannot reach {node}: {why}")))?;
         let (run, holder) = (self.history.run.clone(), self.settings.holder.clone());
         let marker = self.history.marker.clone();
-        match self.reach.lock(node, &run, &marker, &holder) {
+        let mut locked = self.reach.lock(node, &run, &marker, &holder);
+        if let Ok(Locked::Held(_)) = locked {
+            let others: Vec<String> = self.greeted.keys().filter(|n| *n != node).cloned().collect();
+            if let Some(whose) = self.reach.give_back(node, &others) {
+                let text = format!("{node} was still locked by {whose}; that lock was given back");
+                self.record(Event::Noted { text })?;
+                locked = self.reach.lock(node, &run, &marker, &holder);
+            }
+        }
+        match locked {
             Ok(Locked::Ours) => {
                 self.lock_asked.insert(node.to_string());
                 self.locked.push(node.to_string());
@@ -178,7 +191,15 @@ impl Engine<'_> {
                     let unrecorded = g.unrecorded.clone();
                     self.seen(node, g, unrecorded)?;
                 }
-                self.record(Event::NodeLocked { node: node.into() })?;
+                let generation = self.reach.generation(node);
+                self.record(Event::NodeLocked { node: node.into(), generation })?;
+                self.heard = self.clock.now();
+                if let Some(later) = self.reach.later(node).pop().filter(|_| self.history.changed()) {
+                    self.hints.push(format!("to go on with that one from here: hawiz resume {later} --from {node}"));
+                    return Err(Halt::NotReady(format!(
+                        "run `{later}` has changed {node} since; `{run}` can neither be resumed nor rolled back"
+                    )));
+                }
                 self.reach.syslog(node, &format!("run {run}: {} begins, {holder}", self.plan.procedure));
                 Ok(())
             }
@@ -210,6 +231,16 @@ impl Engine<'_> {
             Some(why) => Err(Halt::Taken(format!("{node}: {why}; nothing further was done"))),
             None => Ok(()),
         }
+    }
+
+    /// The same of all nodes: before a change, each that was not heard of for a while is asked.
+    pub(super) fn all_still_ours(&mut self, node: &str) -> Go {
+        let others: Vec<String> = self.locked.iter().filter(|n| *n != node).cloned().collect();
+        if self.clock.now().saturating_sub(self.heard) > HEARD && !others.is_empty() {
+            self.reach.beat(&others, self.settings.probe);
+            self.heard = self.clock.now();
+        }
+        others.iter().try_for_each(|n| self.still_ours(n))
     }
 
     pub(super) fn unlock_all(&mut self) {

@@ -55,6 +55,7 @@ impl Seat {
         let answer = self.ask_again("hz_lock", &args, PROMPTLY).map_err(self.door.lost())?;
         let mut locked = Locked::Impossible("the node did not say".into());
         let mut plan = false;
+        let mut later = Vec::new();
         for line in answer.lines() {
             let (key, rest) = line.split_once(' ').unwrap_or((line, ""));
             match key {
@@ -63,6 +64,7 @@ impl Seat {
                 "taken" => locked = Locked::Taken(rest.to_string()),
                 "impossible" => locked = Locked::Impossible(rest.to_string()),
                 "plan" => plan = true,
+                "later" => later.push(rest.to_string()),
                 "id" if !rest.is_empty() => {
                     if let Some(greeting) = &mut self.greeting {
                         greeting.identity = Some(rest.to_string());
@@ -77,7 +79,7 @@ impl Seat {
         }
         self.held = (locked == Locked::Ours).then_some(Held { run, generation, given_back: false });
         self.copy.begins(plan);
-        self.taken = None;
+        (self.taken, self.later) = (None, later);
         Ok(locked)
     }
 

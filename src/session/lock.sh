@@ -127,7 +127,8 @@ $5" >"$hz_own/$3/info" && hz_line "$hz_lib$hz_leader" >"$hz_own/$3/leader" || re
 $5
 $hz_z" >"$hz_own/station" || return
   rm -f "$hz_own/broken"
-  if [ ! -s "$hz_own/marker" ]; then hz_line "$2" >"$hz_own/marker" || return; fi
+  hz_e=$hz_own/marker
+  if [ ! -s "$hz_own/marker" ]; then hz_line "$2" >"$hz_own/marker" || return; hz_e=; fi
   rm -f "$hz_own/finished"
   hz_sync "$hz_own/marker" "$hz_own/station" "$hz_own" "$hz_state" "$hz_state/lock"
   for hz_x in "$hz_state"/run.*; do
@@ -136,7 +137,21 @@ $hz_z" >"$hz_own/station" || return
     fi
   done
   hz_line ours
+  if [ -n "$hz_e" ]; then hz_later; fi
   if [ -s "$hz_own/plan" ]; then hz_line plan; fi
+}
+# Other runs that have begun a step here after this one did so last, or, where it never did, after it came here first. By the
+# node's own clock, whatever the stations' clocks say.
+hz_later() {
+  hz_y=$hz_own/marker
+  for hz_x in "$hz_own"/gen.*/*.go; do
+    if [ -e "$hz_x" ] && [ -n "$(find "$hz_x" -prune -size 0 -newer "$hz_y")" ]; then hz_y=$hz_x; fi
+  done
+  for hz_x in "$hz_state"/run.*; do
+    if [ "$hz_x" != "$hz_own" ] && [ -n "$(find "$hz_x"/gen.* -name '*.go' -size 0 -newer "$hz_y" 2>/dev/null)" ]; then
+      hz_line "later ${hz_x##*/run.}"
+    fi
+  done
 }
 hz_lock() { # seq run marker generation id words stations
   hz_begin "$1"
@@ -177,6 +192,12 @@ hz_unlock() { # seq run generation
       hz_line "failed $hz_x"
     fi
   fi
+  hz_end "$1" 0
+}
+hz_ours() { # seq
+  hz_beat
+  hz_begin "$1"
+  if [ -n "$hz_gone" ]; then hz_line "taken$hz_gone"; fi
   hz_end "$1" 0
 }
 hz_taken() { # generation: hz_v, who took its lock away

@@ -13,7 +13,7 @@ use crate::register::Register;
 use crate::shell::Value;
 use crate::transport::Trouble;
 use sha2::{Digest, Sha256};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 /// A step that is followed says something at least every second, even if only that it has nothing to say; one that is to
@@ -42,10 +42,10 @@ pub struct Seat {
     /// Most bytes of a step's output that are kept, per stream.
     pub cap: usize,
     /// A session that is being opened elsewhere, or was; and when that ended.
-    expected: Option<Receiver<(Opened, Duration)>>,
+    pub(super) expected: Option<Receiver<(Opened, Duration)>>,
     /// Somebody vouches for it: a session is waited for no longer than this, counted from when it was begun to be opened.
     pub(super) hurry: Option<Duration>,
-    begun: Duration,
+    pub(super) begun: Duration,
     pub(super) link: Option<Link>,
     /// For what must be said while `link` is busy.
     side: Option<Link>,
@@ -56,6 +56,10 @@ pub struct Seat {
     pub(super) copy: Copying,
     /// By whom the lock was taken, once the node has said so.
     pub(super) taken: Option<String>,
+    /// Other runs that have changed it since this one did, as the node said when it gave the lock.
+    pub(super) later: Vec<String>,
+    /// It did not say in time whether its lock is still this run's: not asked again.
+    pub(super) mute: bool,
     /// The names of the stations that this run has come by, this one's last.
     pub(super) stations: String,
     pub(super) step: Option<(Claim, Step)>,
@@ -93,6 +97,8 @@ impl Seat {
             greeting: None,
             held: None,
             taken: None,
+            later: Vec::new(),
+            mute: false,
             copy: Copying::default(),
             stations: String::new(),
             step: None,
@@ -141,19 +147,6 @@ impl Seat {
             }
         }
         Ok(())
-    }
-    /// What came of opening it, if that is known in time. What takes longer goes on, and is asked for the next time.
-    fn soon(&mut self, within: Duration) -> Result<Option<(Opened, Duration)>, Trouble> {
-        super::abreast::open(self.expect().into_iter());
-        let Some(expected) = self.expected.take() else { return Ok(None) };
-        match expected.recv_timeout((self.begun + within).saturating_sub(now())) {
-            Ok(opened) => Ok(Some(opened)),
-            Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) => {
-                self.expected = Some(expected);
-                Err(Trouble::new(format!("no answer within {}s, and it is vouched for", within.as_secs())))
-            }
-        }
     }
     pub fn greet(&mut self) -> Result<Greeting, Unreachable> {
         self.open().map_err(|t| self.door.shut(t))?;

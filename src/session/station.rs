@@ -20,6 +20,8 @@ const COPY_CAP: usize = 64 << 20;
 pub struct Standing {
     /// The run that holds the lock, and who that is in words.
     pub holder: Option<(String, String)>,
+    /// The generation of that lock.
+    pub generation: String,
     /// What that run has claimed here, or the one that was asked for.
     pub claims: Vec<Left>,
 }
@@ -69,6 +71,7 @@ impl Seat {
             let (key, rest) = line.split_once(' ').unwrap_or((line, ""));
             match key {
                 "run" => held = rest.to_string(),
+                "generation" => standing.generation = rest.to_string(),
                 "held" => standing.holder = Some((held.clone(), rest.to_string())),
                 "claim" => {
                     let (name, state) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -91,6 +94,11 @@ impl Seat {
             Some((_, why)) => Err(self.door.lost()(Lost(format!("cannot break the lock: {why}")))),
             None => Ok(None),
         }
+    }
+
+    /// Gives back the lock of a sitting that has ended, if it is that one's still.
+    pub fn give_back(&mut self, run: &str, generation: &str) -> Result<bool, Lost> {
+        Ok(self.inquire("hz_give", &[run.as_bytes(), generation.as_bytes()], PROMPTLY)?.trim() == "given")
     }
 
     /// Ends what runs of a claim, by its name.

@@ -26,10 +26,33 @@ hz_standing() { # seq run, empty: whoever holds the lock
   hz_begin "$1"
   if hz_generation; then
     hz_line "run $hz_r"
+    hz_line "generation ${hz_g##*/}"
     hz_line "held $hz_w"
   fi
   hz_v=${2:-$hz_r}
   if [ -n "$hz_v" ]; then (hz_claims "$hz_v"); fi
+  hz_end "$1" 0
+}
+hz_revoke() { # generation that is no lock any more
+  hz_line revoked >"$1/revoked"
+  for hz_d in "$1"/????????????????????????????????; do
+    if [ -f "$hz_d" ]; then ln "$1/revoked" "$hz_d.go" 2>/dev/null; fi
+  done
+  hz_sync "$1" "$hz_state"
+}
+# Giving back the lock of a sitting that is known to have ended, if it is that one still.
+hz_give() { # seq run generation
+  hz_begin "$1"
+  if hz_generation && [ "${hz_g##*/}" = "$3" ] && [ "$hz_r" = "$2" ]; then
+    hz_y=$hz_state/run.$2
+    if hz_x=$( (umask 077 && mkdir -p "$hz_y") && hz_release "$hz_y" 2>&1); then
+      hz_revoke "$hz_y/gen.$3"
+      (umask 077 && : >"$hz_y/finished")
+      echo given
+    else
+      hz_line "failed $hz_x"
+    fi
+  fi
   hz_end "$1" 0
 }
 # Taking the lock away: the reason is where its holder, its run and whoever looks will find it; then the generation is renamed,
@@ -41,11 +64,7 @@ hz_break() { # seq words
     hz_v=$hz_w
     hz_a=$hz_y/gen.${hz_g##*/}
     if hz_x=$(umask 077 && mkdir -p "$hz_y" && hz_put "$2\n" >"$hz_y/broken" && hz_put "$2\n" >"$hz_g/broken" && hz_release "$hz_y" 2>&1); then
-      hz_line revoked >"$hz_a/revoked"
-      for hz_d in "$hz_a"/????????????????????????????????; do
-        if [ -f "$hz_d" ]; then ln "$hz_a/revoked" "$hz_d.go" 2>/dev/null; fi
-      done
-      hz_sync "$hz_a" "$hz_state"
+      hz_revoke "$hz_a"
       hz_line "was $hz_v"
     else
       hz_line "failed $hz_x"

@@ -150,7 +150,7 @@ const STEPS: &str = include_str!("../session.sh");
 const LEADER: &str = include_str!("leader.sh");
 /// What is called of [`LOOK`], and of [`LOCK`]; everything else is of [`STEPS`], or needs it.
 const LOOKS: [&str; 5] = ["hz_look", "hz_feed", "hz_plain", "hz_kill", "hz_syslog"];
-const LOCKS: [&str; 6] = ["hz_lock", "hz_unlock", "hz_who", "hz_inscribe", "hz_copy", "hz_plan"];
+const LOCKS: [&str; 7] = ["hz_lock", "hz_ours", "hz_unlock", "hz_who", "hz_inscribe", "hz_copy", "hz_plan"];
 
 /// How much of the session a function needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

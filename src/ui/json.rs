@@ -20,7 +20,7 @@
 //! | `run-resumed` | `run`, `purpose` (`resume`, `rollback`, …), `hawiz` |
 //! | `node-seen` | `node`, `boot` id, `identity` or null, `unrecorded`: why it keeps no record, or null |
 //! | `node-unreachable` | `node`, `why` |
-//! | `node-locked` | `node` |
+//! | `node-locked` | `node`; the lock's `generation` |
 //! | `node-held` | `node`, `holder` in words |
 //! | `proof-taken` | `node`, `proven` (`"looked-at"`, `"attested"`, `{"active": why}`, `{"cannot-tell": why}`, `{"alive": sign}`, `{"fenced": by}`), `again` |
 //! | `stage-started` | `stage` id, `title`, `number`, `of` |

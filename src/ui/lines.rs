@@ -167,7 +167,7 @@ impl Lines {
             Event::NodeUnreachable { node, why } => {
                 out.extend(ink(Ink::Doubt, says(m.doubt, &format!("{node} cannot be reached: {why}"))));
             }
-            Event::NodeLocked { node } => out.extend(says(m.yes, &format!("{node} is locked for this run"))),
+            Event::NodeLocked { node, .. } => out.extend(says(m.yes, &format!("{node} is locked for this run"))),
             Event::NodeHeld { node, holder } => {
                 out.extend(ink(Ink::Bad, says(m.no, &format!("{node} is held by {holder}"))));
             }

@@ -100,7 +100,7 @@ pub fn say(event: &Event) -> (Level, String, Option<&'static str>) {
             }
         }
         Event::NodeUnreachable { node, why } => (Warning, format!("node {node}: cannot be reached: {why}"), None),
-        Event::NodeLocked { node } => (Debug, format!("node {node}: locked for this run"), None),
+        Event::NodeLocked { node, .. } => (Debug, format!("node {node}: locked for this run"), None),
         Event::NodeHeld { node, holder } => (Error, format!("node {node}: held by {holder}"), None),
         Event::ProofTaken { node, proven, again } => {
             let again = if *again { " (again)" } else { "" };

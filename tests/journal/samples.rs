@@ -242,7 +242,7 @@ pub fn every_event() -> Vec<Event> {
         Event::NodeSeen { node: n(), boot: "b007".into(), identity: Some("1d".into()), unrecorded: None },
         Event::NodeSeen { node: n(), boot: "b007".into(), identity: None, unrecorded: Some("read-only".into()) },
         Event::NodeUnreachable { node: n(), why: "no route".into() },
-        Event::NodeLocked { node: n() },
+        Event::NodeLocked { node: n(), generation: None },
         Event::NodeHeld { node: n(), holder: WHO.into() },
         Event::StageStarted { stage: "activate/do".into(), title: "A stage".into(), number: 2, of: 3 },
         Event::StageSkipped { stage: "activate/end".into(), title: "A stage".into(), reason: "not needed".into() },

@@ -352,7 +352,7 @@ fn told(event: &Event) -> Option<String> {
         }
         Event::WentUnplanned { node, why } => format!("unplanned from here on: {node}: {why}"),
         Event::NodeUnreachable { node, why } => format!("cannot reach {node}: {why}"),
-        Event::NodeLocked { node } => format!("locks {node}"),
+        Event::NodeLocked { node, .. } => format!("locks {node}"),
         Event::NodeHeld { node, holder } => format!("{node} is held: {holder}"),
         Event::ProofTaken { node, proven, again } => {
             let proven = match proven {

@@ -443,7 +443,7 @@ pub fn everything() -> Vec<Record> {
             unrecorded: Some(s("/var/lib is read-only")),
         },
         Event::NodeUnreachable { node: s("xcatmn1"), why: s("no answer on 10.5.106.70:22 in 10s") },
-        Event::NodeLocked { node: s(MN2) },
+        Event::NodeLocked { node: s(MN2), generation: None },
         Event::NodeHeld { node: s("xcatmn3"), holder: s("run 20180624-220000-aaa of bob since 22:00") },
         Event::ProofTaken { node: s("xcatmn1"), proven: Proven::CannotTell(s("it cannot be reached")), again: false },
         Event::ProofTaken { node: s("xcatmn1"), proven: Proven::Attested, again: false },
