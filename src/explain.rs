@@ -19,6 +19,10 @@ fn sample(word: &str, param: &str) -> Json {
         ("file-has-line" | "line-in-file", "path") => json!("/var/lib/pgsql/data/pg_hba.conf"),
         ("hostname", "name") => json!("xcatmn1"),
         ("mount" | "mounted", "source") => json!("nas:/export/ha"),
+        ("boot-guard" | "boot-guarded", "name") => json!("xcat"),
+        (_, "record") => json!("/HA/.hawiz/owner"),
+        (_, "mount") => json!("/HA"),
+        (_, "units") => json!(["xcatd", "postgresql"]),
         (_, "unit") => json!("postgresql"),
         (_, "address") => json!("10.5.106.7"),
         (_, "addresses") => json!(["10.5.106.7", "10.5.106.70"]),
@@ -45,11 +49,11 @@ fn sample(word: &str, param: &str) -> Json {
     }
 }
 
-/// Samples hold no `{names}`.
+/// Samples hold no `{names}`; an operation itself may ask for its node's.
 struct Plain;
 impl Fill for Plain {
     fn word(&self, text: &Text) -> Result<Word, String> {
-        Ok(Word::literal(text.0.as_str()))
+        Ok(Word::literal(text.0.replace("{node}", "xcatmn1")))
     }
     fn words(&self, texts: &Texts) -> Result<Vec<Word>, String> {
         texts.0.iter().map(|t| self.word(t)).collect()

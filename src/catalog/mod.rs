@@ -16,6 +16,7 @@
 mod database;
 pub mod fence;
 mod file;
+mod guard;
 mod host;
 mod library;
 pub mod network;
@@ -27,6 +28,7 @@ mod text;
 
 pub use database::{Listen, Server};
 pub use file::{HostsEntry, Line, Nameserver};
+pub use guard::{Guard, Record};
 pub use host::{Clock, Hostname, Package, Process};
 pub use library::{Function, Library};
 pub use network::{Add, Del, Free, Present};
@@ -55,6 +57,11 @@ pub trait Fill {
     fn word(&self, text: &Text) -> Result<Word, String>;
     /// A list input in a list parameter gives one word an item.
     fn words(&self, texts: &Texts) -> Result<Vec<Word>, String>;
+}
+
+/// Whether a change gives a node what only one may have, where its step does not say.
+pub fn exclusive(word: &str) -> bool {
+    matches!(word, "ip-add" | "mount" | "resource" | "own")
 }
 
 /// What an operation becomes.
@@ -150,6 +157,10 @@ catalogue! {
         "pg-ready" PgReady(database::Server) => database::ready,
         /// The resource runs, by the word of its OCF agent. Only "not running" is no; whatever else the agent says is *could not look*.
         "resource-active" ResourceActive(resource::Resource) => resource::active,
+        /// The ownership record names this node, and this installation of it.
+        "owns" Owns(guard::Record) => guard::owns,
+        /// The boot guard is installed as it should be, and systemd has read it. Without systemd there is none.
+        "boot-guarded" BootGuarded(guard::Guard) => guard::guarded,
     }
 }
 
@@ -190,6 +201,12 @@ catalogue! {
         "resource" Resource(resource::Resource) => resource::start,
         /// Stop the resource by its OCF agent. Undo starts it.
         "resource-stop" ResourceStop(resource::Resource) => resource::stop,
+        /// Write into the ownership record that this node owns the system. Undo brings back what it said before, unless another node owns the system by then.
+        "own" Own(guard::Record) => guard::own,
+        /// Withdraw the ownership record, if it names this node. Undo brings it back, unless another node owns the system by then.
+        "disown" Disown(guard::Record) => guard::disown,
+        /// Let systemd start the units only where this node owns the system: at boot, by hand, always; no answer means stay down. Undo leaves what was there before. Without systemd it is skipped.
+        "boot-guard" BootGuard(guard::Guard) => guard::install,
         /// Cut the power of a node by the site's fence agents: `off` on every device, then the status of each must say off. Runs on this machine; cannot be undone.
         "fence" Fence(Fence) => |_: &Fence, _: &dyn Fill| Err("what it runs is the site's: see `[nodes.X.fence]`".into()),
     }

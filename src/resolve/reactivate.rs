@@ -15,7 +15,7 @@ fn exclusive(step: &Step) -> bool {
         What::Run(action) => action.value.word(),
         What::Check(_) | What::Manual(_) => "",
     };
-    step.exclusive.unwrap_or(matches!(kind, "ip-add" | "mount" | "resource"))
+    step.exclusive.unwrap_or(crate::catalog::exclusive(kind))
 }
 
 /// The stage's gate as it is written or by default; a word that is not written is the node's name.

@@ -366,7 +366,7 @@ impl Resolver<'_> {
         let command = |text: Value| catalogue_command(text, &wants, scope);
         let as_look =
             |text: Value| Look { command: command(text), not: false, reading: Reading::Catalog, kind: kind.clone() };
-        let default_exclusive = matches!(kind.as_str(), "ip-add" | "mount" | "resource");
+        let default_exclusive = catalog::exclusive(&kind);
         let change = plan::Change {
             done: recipe.done.map(as_look).or(own_done),
             run: command(recipe.run),
