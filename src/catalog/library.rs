@@ -12,7 +12,7 @@ use crate::resolve::names;
 use crate::shell::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     include_str!("library/values.sh"),
     include_str!("library/service.sh"),
     include_str!("library/network.sh"),
@@ -24,6 +24,7 @@ const FILES: [&str; 11] = [
     include_str!("library/resource.sh"),
     include_str!("library/fence.sh"),
     include_str!("library/guard.sh"),
+    include_str!("library/haproxy.sh"),
 ];
 
 /// One function.

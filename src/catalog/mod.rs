@@ -17,6 +17,7 @@ mod database;
 pub mod fence;
 mod file;
 mod guard;
+mod haproxy;
 mod host;
 mod library;
 pub mod network;
@@ -161,6 +162,16 @@ catalogue! {
         "owns" Owns(guard::Record) => guard::owns,
         /// The boot guard is installed as it should be, and systemd has read it. Without systemd there is none.
         "boot-guarded" BootGuarded(guard::Guard) => guard::guarded,
+        /// HAProxy sends new connections to the server. One that is just starting is waited for.
+        "haproxy-up" HaproxyUp(haproxy::Server) => haproxy::up,
+        /// HAProxy knows the server to be down, by its health check or because it was taken out.
+        "haproxy-down" HaproxyDown(haproxy::Server) => haproxy::down,
+        /// HAProxy has the server and checks its health: without that a dead one goes unnoticed.
+        "haproxy-checked" HaproxyChecked(haproxy::Server) => haproxy::checked,
+        /// Another server of the backend than this one is up.
+        "haproxy-spare" HaproxySpare(haproxy::Server) => haproxy::spare,
+        /// The server has no session left, and none waits for it.
+        "haproxy-idle" HaproxyIdle(haproxy::Server) => haproxy::idle,
     }
 }
 
@@ -207,6 +218,14 @@ catalogue! {
         "disown" Disown(guard::Record) => guard::disown,
         /// Let systemd start the units only where this node owns the system: at boot, by hand, always; no answer means stay down. Undo leaves what was there before. Without systemd it is skipped.
         "boot-guard" BootGuard(guard::Guard) => guard::install,
+        /// Send the server no new connections; those it has may end. Undo makes it ready. Refuses when no other server of the backend is up.
+        "haproxy-drain" HaproxyDrain(haproxy::Server) => haproxy::drain,
+        /// Take the server out (maintenance): no connections, no health checks. Undo has it as it was. Refuses when no other server of the backend is up.
+        "haproxy-out" HaproxyOut(haproxy::Server) => haproxy::out,
+        /// Bring the server back; it must be up afterwards. Undo has it as it was, if another server of the backend is up.
+        "haproxy-ready" HaproxyReady(haproxy::Server) => haproxy::ready,
+        /// End the server's sessions. There is nothing to undo.
+        "haproxy-cut" HaproxyCut(haproxy::Server) => haproxy::cut,
         /// Cut the power of a node by the site's fence agents: `off` on every device, then the status of each must say off. Runs on this machine; cannot be undone.
         "fence" Fence(Fence) => |_: &Fence, _: &dyn Fill| Err("what it runs is the site's: see `[nodes.X.fence]`".into()),
     }
