@@ -8,6 +8,8 @@
 //! each says on stderr that it was skipped, and why. `HAWIZ_LAB=1` makes that a failure, `HAWIZ_LAB=0` skips them all.
 //! Every test has hosts of its own; whatever it starts is ended by `tests/lab/down` when its [`Lab`] goes out of scope.
 
+#[path = "lab/guard.rs"]
+mod guard;
 #[path = "lab/ocf.rs"]
 mod ocf;
 #[path = "lab/rig.rs"]

@@ -53,6 +53,7 @@ pub const TITLES: &[&str] = &[
     "Move the data to the share",
     "Let this node into the database",
     "Leave it as a standby",
+    "Boot guard",
     "Is it set up?",
 ];
 const SHARED: &str = "Is the shared data here?";
