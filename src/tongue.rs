@@ -11,9 +11,10 @@ use crate::resolve::{Piece, pieces};
 use crate::shell::{Part, Value, Word};
 use std::collections::BTreeMap;
 
-/// A procedure's stages and steps have the same ids wherever they are used.
+/// A procedure's stages and steps have the same ids wherever they are used, but for what `use` may put in front.
 fn find<'a, T>(words: &'a [(crate::playbook::At<String>, T)], id: &str) -> Option<&'a T> {
-    words.iter().find(|(known, _)| known.value == id).map(|(_, words)| words)
+    let is = |known: &str| id.strip_suffix(known).is_some_and(|front| front.is_empty() || front.ends_with('/'));
+    words.iter().find(|(known, _)| is(&known.value)).map(|(_, words)| words)
 }
 
 /// The plan with its texts as the translation has them; what that does not have stays as it is.
@@ -27,14 +28,18 @@ pub fn spoken(plan: &Plan, words: &Translation) -> Plan {
             secret.prompt.clone_from(&prompt.value);
         }
     }
-    let proofs = spoken.proof.iter_mut().chain(&mut spoken.closing).chain(&mut spoken.undone);
-    proofs.flat_map(|p| &mut p.steps).for_each(|step| say(step, words, plan));
+    for proof in spoken.proof.iter_mut().chain(&mut spoken.closing).chain(&mut spoken.undone) {
+        let about = Whom { target: Some(&proof.node), node: None };
+        proof.steps.iter_mut().for_each(|step| say(step, words, plan, about));
+    }
     for stage in &mut spoken.stages {
+        // In a failover each stage has a target of its own.
+        let about = Whom { target: stage.of.as_deref().or(plan.target.as_deref()), node: None };
         if let Some(title) = find(&words.stages, &stage.id) {
-            let of = stage.of.clone();
-            stage.title = fill(&title.value, &|name| known(plan, name, of.as_deref())).shown();
+            let about = Whom { node: about.target, ..about };
+            stage.title = fill(&title.value, &|name| known(plan, name, about)).shown();
         }
-        stage.steps.iter_mut().for_each(|step| say(step, words, plan));
+        stage.steps.iter_mut().for_each(|step| say(step, words, plan, about));
     }
     if let Some(instead) = spoken.failover.as_mut().and_then(|f| f.instead.as_mut()) {
         **instead = self::spoken(instead, words);
@@ -42,7 +47,14 @@ pub fn spoken(plan: &Plan, words: &Translation) -> Plan {
     spoken
 }
 
-fn say(step: &mut Step, words: &Translation, plan: &Plan) {
+/// Whom a text is about, and where it stands.
+#[derive(Clone, Copy)]
+struct Whom<'a> {
+    target: Option<&'a str>,
+    node: Option<&'a str>,
+}
+
+fn say(step: &mut Step, words: &Translation, plan: &Plan, whom: Whom) {
     let Some(StepWords { name, manual, about }) = find(&words.steps, &step.id) else { return };
     let node = match &step.place {
         Place::Node(node) => Some(node.clone()),
@@ -51,7 +63,7 @@ fn say(step: &mut Step, words: &Translation, plan: &Plan) {
     let items = step.items.clone();
     let known = |wanted: &str| {
         let item = items.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
-        item.or_else(|| known(plan, wanted, node.as_deref()))
+        item.or_else(|| known(plan, wanted, Whom { node: node.as_deref(), ..whom }))
     };
     if let Some(name) = name {
         step.title = fill(&name.value, &known);
@@ -65,11 +77,12 @@ fn say(step: &mut Step, words: &Translation, plan: &Plan) {
 }
 
 /// What a name between braces means for a whole plan.
-fn known(plan: &Plan, name: &str, node: Option<&str>) -> Option<Value> {
+fn known(plan: &Plan, name: &str, whom: Whom) -> Option<Value> {
     let role = match name {
-        "target" | "to" => plan.target.as_deref(),
+        "target" => whom.target,
+        "to" => plan.target.as_deref(),
         "from" => plan.from(),
-        "node" => node,
+        "node" => whom.node,
         _ => None,
     };
     role.map(Value::from).or_else(|| plan.inputs.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()))
