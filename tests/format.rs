@@ -206,7 +206,10 @@ fn taplo_accepts_with_the_schema_what_hawiz_reads_and_refuses_what_is_misshapen(
         let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("it is shipped");
         (path.replace('/', "-"), text)
     };
-    playbooks.extend(["playbooks/xcat.toml", "examples/demo/demo.toml", "examples/first/first.toml"].map(shipped));
+    playbooks.extend(
+        ["playbooks/osmh.toml", "playbooks/xcat.toml", "examples/demo/demo.toml", "examples/first/first.toml"]
+            .map(shipped),
+    );
     sites.extend(["examples/demo/hawiz.toml", "examples/first/hawiz.toml"].map(shipped));
     for (schema, files) in [(&playbook, &playbooks), (&site, &sites)] {
         let (names, said) = refused("good", schema, files);

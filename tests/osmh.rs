@@ -360,7 +360,7 @@ fn every_plan_prints_as_recorded() {
     let station = ["--on", "StationA"];
     let oci = ["--set", "lb_kind=oci", "--set", "lb_ocid=ocid1.loadbalancer.oc1..x"];
     let manual = ["--set", "lb_kind=manual"];
-    let cases: [(&str, &[&str]); 11] = [
+    let cases: [(&str, &[&str]); 13] = [
         ("preflight", &["run", "preflight"]),
         ("setup", &[&["setup"], &station[..]].concat()),
         ("reconfigure", &["run", "reconfigure"]),
@@ -372,6 +372,8 @@ fn every_plan_prints_as_recorded() {
         ("activate-oci", &[&["activate"], &station[..], &oci[..]].concat()),
         ("failover", &["failover", "--from", "StationA"]),
         ("unplanned", &["failover", "--from", "StationA", "--unplanned"]),
+        ("deactivate.de", &[&["deactivate", "--lang", "de"], &station[..]].concat()),
+        ("unplanned.de", &["failover", "--from", "StationA", "--unplanned", "--lang", "de"]),
     ];
     let mut wrong = Vec::new();
     for (name, args) in cases {
@@ -391,10 +393,13 @@ fn every_plan_prints_as_recorded() {
 #[test]
 fn the_shipped_site_and_playbook_are_in_order_whatever_the_load_balancer() {
     let (code, said) = hawiz(&["validate", "playbooks/osmh.toml"]);
-    assert_eq!((code, said.as_str()), (0, "playbooks/osmh.toml: this playbook is in order\n"));
+    assert_eq!(
+        (code, said.as_str()),
+        (0, "playbooks/osmh.toml: this playbook is in order\nplaybooks/osmh.de.toml: this translation is in order\n")
+    );
     let (code, said) = hawiz(&["validate"]);
     let wanted = "examples/osmh/hawiz.toml: this site file is in order\nplaybooks/osmh.toml: this playbook is in order\n\
-                  14 procedures can be planned\n";
+                  playbooks/osmh.de.toml: this translation is in order\n14 procedures can be planned\n";
     assert_eq!((code, said.as_str()), (0, wanted));
     assert_eq!(BACKENDS.len(), 3);
 }
