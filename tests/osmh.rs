@@ -3,6 +3,8 @@
 //! `HAWIZ_BLESS=1` writes the plans in `tests/osmh/` anew. Where haproxy, openssl, curl, socat or ss is missing, the tests that
 //! want them say that they were skipped.
 
+#[path = "osmh/oci.rs"]
+mod oci;
 #[path = "osmh/world.rs"]
 mod osmh;
 mod support;
@@ -208,6 +210,36 @@ fn a_drain_that_was_killed_is_gone_on_with() {
 }
 
 #[test]
+fn a_failover_killed_at_any_moment_is_gone_on_with_and_no_request_is_lost() {
+    if skipped() {
+        return;
+    }
+    let site = Site::new();
+    let clients = Clients::start(&site);
+    let mut dice = support::Dice::new("osmh");
+    for (from, to) in [("StationA", "StationB"), ("StationB", "StationA"), ("StationA", "StationB")] {
+        let go = ["failover", "--from", from, "--to", to, "--yes"];
+        let runs = site.world.runs().len();
+        // Its record has some 130 lines; the kill comes after any of them.
+        let lines = dice.below(130) as usize;
+        let mut hawiz = Hawiz::start(&site, &go);
+        until("it got that far", || {
+            let said = fs::read_to_string(&hawiz.1).unwrap_or_default();
+            said.lines().count() > lines || hawiz.0.try_wait().expect("it is ours").is_some()
+        });
+        let ended = hawiz.0.try_wait().expect("it is ours").is_some();
+        drop(hawiz);
+        assert!(ended || site.world.runs().len() > runs, "killed after {lines} lines it left no record");
+        if !ended {
+            site.world.hawiz(&["resume", "--yes"]).is(0);
+        }
+        assert!(site.all(from, OUT) && site.all(to, IN), "killed after {lines} lines: {}", site.states());
+    }
+    let seen = clients.stop();
+    assert_eq!(seen.lost, [""; 0], "of {} requests", seen.a + seen.b + seen.tls);
+}
+
+#[test]
 fn sessions_that_will_not_end_are_cut_only_when_a_person_says_so() {
     if skipped() {
         return;
@@ -265,6 +297,45 @@ fn a_new_environment_is_set_up_and_set_up_again_nothing_changes() {
     assert_eq!(came(&again, "Already").len(), all - 1, "{}", again.out);
     site.world.hawiz(&["run", "preflight"]).is(0);
     site.world.hawiz(&["status"]).is(0);
+}
+
+#[test]
+fn an_instance_is_switched_and_its_script_run_and_a_script_that_fails_stops_there() {
+    if skipped() {
+        return;
+    }
+    let site = Site::new();
+    let answers = "[manual]\n\"instance/switch-target/switch\" = \"done\"\n";
+    fs::write(site.world.dir.join("answers.toml"), answers).expect("the folder is ours");
+    let go = ["run", "instance", "--on", "web1", "--yes", "--answers", "answers.toml"];
+    site.world.hawiz(&go).is(4).says("instance-setup.sh is there");
+    let (script, log) = (site.dir.join("instance-setup.sh"), site.dir.join("instance.log"));
+    fs::write(&script, format!("echo set up >>{}\n", log.display())).expect("the folder is ours");
+    site.world.hawiz(&go).is(0);
+    assert_eq!(fs::read_to_string(&log).expect("it ran"), "set up\n");
+    fs::write(&script, "echo no station >&2; exit 3\n").expect("the folder is ours");
+    site.world.hawiz(&go).is(6).says("no station");
+}
+
+#[test]
+fn the_preflight_sees_a_load_balancer_outside_the_range_and_a_server_without_a_health_check() {
+    if skipped() {
+        return;
+    }
+    let site = Site::new();
+    site.world.hawiz(&["run", "preflight"]).is(0);
+    site.world
+        .hawiz(&["run", "preflight", "--set", "permitted=127.0.0.2/31"])
+        .is(4)
+        .says("permitted range 127.0.0.2/31");
+    let path = site.dir.join("haproxy.cfg");
+    let text = fs::read_to_string(&path).expect("it was written").replacen(" check inter 200ms fall 2 rise 1", "", 1);
+    fs::write(&path, text).expect("the folder is ours");
+    site.systemctl(&["reload", "haproxy"]);
+    until("the new configuration is loaded", || {
+        site.ask("show servers state").lines().any(|l| l.split(' ').nth(13) == Some("0"))
+    });
+    site.world.hawiz(&["run", "preflight"]).is(4).says("StationA in be_proxy: health is not checked");
 }
 
 // ---------------------------------------------------------------- on paper
