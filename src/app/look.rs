@@ -133,6 +133,7 @@ pub(super) fn dry_run(common: &Common, read: Read, offline: bool, how: Option<Fo
         return Ok(Exit::Ok);
     }
     let mut fleet = fleet(&read, common)?;
+    fleet.hurry(attest, super::run::PROBE);
     std::env::set_current_dir("/").ok();
     let mut survey = survey::survey(plan, &mut fleet, plan.activates);
     vouched(plan, &mut survey, attest);

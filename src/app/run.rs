@@ -39,7 +39,7 @@ fn vouched() -> Duration {
 }
 
 /// How long a sign of life is waited for.
-const PROBE: Duration = Duration::from_secs(2);
+pub(super) const PROBE: Duration = Duration::from_secs(2);
 
 pub(super) fn procedure(common: &Common, name: &str, go: &Go) -> Done {
     if name == "status" || name == "inactive" {

@@ -194,7 +194,9 @@ impl Engine<'_> {
                 let generation = self.reach.generation(node);
                 self.record(Event::NodeLocked { node: node.into(), generation })?;
                 self.heard = self.clock.now();
-                if let Some(later) = self.reach.later(node).pop().filter(|_| self.history.changed()) {
+                // What runs on this machine belongs to many systems.
+                let matters = node != "here" && self.history.changed();
+                if let Some(later) = self.reach.later(node).pop().filter(|_| matters) {
                     self.hints.push(format!("to go on with that one from here: hawiz resume {later} --from {node}"));
                     return Err(Halt::NotReady(format!(
                         "run `{later}` has changed {node} since; `{run}` can neither be resumed nor rolled back"

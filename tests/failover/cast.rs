@@ -1,6 +1,6 @@
 //! Playbooks that fence in their own way, more than two nodes, and more than one station.
 
-use crate::pair::{DEVICE, PLAYBOOK, pair};
+use crate::pair::{DEVICE, PLAYBOOK, answers, pair};
 use crate::support::{Ended, World};
 use crate::{PLANNED, untouched, why};
 
@@ -161,4 +161,20 @@ fn another_station_takes_a_run_back_from_the_copy_on_a_node() {
     assert!(world.dir.join("w/a/active").exists() && !world.dir.join("w/b/active").exists());
     let run = world.runs().pop().expect("two runs");
     there(&world, &["rollback", &run, "--yes"]).is(2).says(&format!("nothing of run `{run}` is left to undo"));
+}
+
+#[test]
+fn a_later_run_that_changed_this_machine_alone_keeps_nobody_from_going_on() {
+    let world = pair(DEVICE);
+    let note = "[[note]]\nstage = \"Note\"\n  [[note.step]]\n  name = \"Note it\"\n  on = \"here\"\n  \
+        run.sh = ': >\"$w/noted\"'\n  undo.none = \"nothing\"\n";
+    world.playbook(&format!("{PLAYBOOK}{note}"));
+    world.put("w/b/broken", "");
+    answers(&world);
+    world.hawiz(&UNPLANNED).is(6);
+    let run = world.runs().pop().expect("one run");
+    world.hawiz(&["run", "note", "--yes"]).is(0);
+    std::fs::remove_file(world.dir.join("w/b/broken")).expect("it was put there");
+    world.hawiz(&["resume", &run, "--yes", "--answers", "answers.toml"]).is(0);
+    assert!(world.dir.join("w/noted").exists() && world.dir.join("w/b/active").exists());
 }

@@ -2,7 +2,7 @@
 
 use crate::pair::{DEVICE, PLAYBOOK, answers, pair};
 use crate::support::World;
-use crate::{PLANNED, untouched, why};
+use crate::{PLANNED, talked, untouched, why};
 
 const UNPLANNED: [&str; 9] =
     ["failover", "--from", "a", "--to", "b", "--unplanned", "--yes", "--answers", "answers.toml"];
@@ -112,4 +112,26 @@ fn only_a_check_can_be_early() {
     world.playbook(&PLAYBOOK.replacen("exclusive = true\n", "exclusive = true\n  early = true\n", 1));
     let ended = world.hawiz(&["plan", "activate", "--on", "b"]).is(2);
     assert!(ended.err.contains("`early` in a step with `run`"), "{}", ended.err);
+}
+
+#[test]
+fn a_target_that_is_not_fit_any_more_keeps_a_source_that_was_left_for_lost_its_power() {
+    let world = guarded(DEVICE);
+    let text = PLAYBOOK.replacen("[[activate]]\nstage = \"Take over\"\n", GUARDS, 1);
+    world.playbook(&text.replacen(
+        "echo stop >>\"$w/$node/trace\";",
+        "echo stop >>\"$w/$node/trace\"; rm -f \"$w/b/data\";",
+        1,
+    ));
+    world.put("w/b/data", "");
+    world.put("w/a/stubborn", "");
+    let answers = [("Continue?", "y"), ("[g]o unplanned", "g")];
+    let ended = talked(&world, &["failover", "--from", "a", "--to", "b"], &answers).is(6);
+    let screen = console::strip_ansi_codes(&ended.out).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        screen.contains("b is not fit to take over, so a keeps its power: the data is here (b): no data on b"),
+        "{screen}"
+    );
+    assert!(!world.dir.join("fenced").exists());
+    assert_eq!((world.trace("a"), world.trace("b")), (vec!["stop".into()], Vec::<String>::new()));
 }
