@@ -4,7 +4,7 @@
 //! an answer.
 
 use super::door::Opened;
-use super::seat::Seat;
+use super::seat::{A_MOMENT, Seat};
 use super::wire::now;
 use crate::transport::Trouble;
 use std::sync::mpsc::RecvTimeoutError;
@@ -13,14 +13,19 @@ use std::time::Duration;
 impl Seat {
     /// What came of opening it, if that is known in time. What takes longer goes on, and is asked for the next time.
     pub(super) fn soon(&mut self, within: Duration) -> Result<Option<(Opened, Duration)>, Trouble> {
-        super::abreast::open(self.expect().into_iter());
-        let Some(expected) = self.expected.take() else { return Ok(None) };
-        match expected.recv_timeout((self.begun + within).saturating_sub(now())) {
-            Ok(opened) => Ok(Some(opened)),
-            Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) => {
-                self.expected = Some(expected);
-                Err(Trouble::new(format!("no answer within {}s, and it is vouched for", within.as_secs())))
+        loop {
+            super::abreast::open(self.expect().into_iter());
+            let Some(expected) = self.expected.take() else { return Ok(None) };
+            match expected.recv_timeout((self.begun + within).saturating_sub(now())) {
+                // That it could not be reached a while ago says nothing of now: it is begun anew.
+                Ok((Err(_), at)) if now().saturating_sub(at) >= A_MOMENT => {}
+                Ok(opened) => return Ok(Some(opened)),
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.expected = Some(expected);
+                    let text = format!("no answer within {}s, and it is vouched for", within.as_secs());
+                    return Err(Trouble::new(text));
+                }
             }
         }
     }

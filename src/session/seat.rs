@@ -23,7 +23,7 @@ const SILENCE: Duration = Duration::from_secs(17);
 /// lost would stay, a step that was to be stopped would go on.
 const RETURN: Duration = Duration::from_secs(10);
 /// A failure this old says nothing of now.
-const A_MOMENT: Duration = Duration::from_secs(5);
+pub(super) const A_MOMENT: Duration = Duration::from_secs(5);
 const LOOK_CAP: usize = 1 << 20;
 const STEP_CAP: usize = 64 << 20;
 
