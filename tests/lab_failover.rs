@@ -11,6 +11,8 @@
 mod campaign;
 #[path = "lab/fault.rs"]
 mod fault;
+#[path = "lab/figures.rs"]
+mod figures;
 #[path = "lab/observer.rs"]
 mod observer;
 #[path = "lab/rig.rs"]
@@ -18,6 +20,8 @@ mod rig;
 #[path = "lab/station.rs"]
 mod station;
 mod support;
+#[path = "lab/trial.rs"]
+mod trial;
 #[path = "lab/writer.rs"]
 mod writer;
 
@@ -27,6 +31,9 @@ use rig::{Lab, PATIENCE, VIP};
 use station::{Station, Way, controller, ended, requests, stations};
 use std::time::{Duration, Instant};
 use writer::Writer;
+
+/// How often a campaign does what must go wrong.
+const APART: usize = 3;
 
 /// The size of a host's own disk, in MiB.
 const DISK: Option<u32> = Some(256);
@@ -66,8 +73,9 @@ fn a_service_that_is_handed_over_loses_no_row_and_is_never_active_twice() {
     drop(observer);
 
     // Every fault once, with the host that gives up and the one that takes over in turn.
-    let report = campaign::run(&lab, "each-once", &campaign::each_once());
+    let report = campaign::run(&lab, "each-once", &trial::each_once());
     eprintln!("{report}");
+    assert_eq!(report.unknown(), 0, "no fault of these destroys a record");
 }
 
 /// Each operator wants the service on another host, in the same moment.
@@ -157,28 +165,42 @@ fn the_rig_is_to_be_believed() {
     violations(2);
     lab.on("xcatmn1", &format!("ip addr del {VIP}/8 dev eth0"));
 
-    // A word against a sign of life: the active host lets nobody in, but its address is answered for. Then it is cut off as
-    // well, and the word is all there is. No tool can know better; the observer does. PostgreSQL's own lock does not reach
-    // over to another host, so the data is ruined: that is the danger.
+    // A word against a sign of life: the active host lets nobody in, but its address is answered for.
     let [one, _] = stations(&lab, Way::Ssh, "service.toml");
-    let take_over = || one.say(&["activate", "--on", "xcatmn2", "--yes", "--attest", "xcatmn1"]);
     one.say(&["activate", "--on", "xcatmn1", "--yes"]).ends(0);
     Fault::SshdHung.strike(&lab, "xcatmn1");
-    take_over().ends(4).says("xcatmn1");
+    one.say(&["activate", "--on", "xcatmn2", "--yes", "--attest", "xcatmn1"]).ends(4).says("sign of life");
     Fault::SshdHung.mend(&lab, "xcatmn1");
     violations(2);
-    Fault::CablePulled.strike(&lab, "xcatmn1");
-    take_over().ends(0);
-    Fault::CablePulled.mend(&lab, "xcatmn1");
-    // One of the two databases may notice that it lost its lock file, and stop; both hosts keep the address.
-    let verdict = observer.verdict();
-    assert!(verdict.violations > 2 && observer.active().0 == NODES, "{}", verdict.timeline);
-    let seen = observer.verdict().timeline;
+    let seen = what_no_tool_can_know(&lab, &observer, &one);
     for what in
         ["log: xcatmn1 starts the database", "log: xcatmn2 starts the database", "database: xcatmn1 and xcatmn2"]
     {
         assert!(seen.contains(what), "{what}:\n{seen}");
     }
+}
+
+/// xcatmn1 is active; then it is cut off, and its controller says that it is off, and lies. The word is all there is, and no
+/// tool can know better; the observer does. PostgreSQL's own lock does not reach over to another host, so the data is ruined:
+/// that is the danger. Answers what was seen.
+fn what_no_tool_can_know(lab: &Lab, observer: &Observer, station: &Station) -> String {
+    let before = observer.verdict().violations;
+    let answers = trial::answers(lab, "xcatmn1");
+    std::fs::write(&answers, "[gates]\n\"fence/cut-the-power\" = \"xcatmn1\"\n").expect("the run is ours");
+    let unplanned = trial::commands(lab, trial::Handover::Unplanned, "xcatmn1", "xcatmn2").remove(0);
+    let unplanned: Vec<&str> = unplanned.iter().map(String::as_str).collect();
+    controller(lab, "xcatmn1", Some("lies"));
+    // While it answers, it is caught.
+    station.say(&unplanned).ends(6).says("sign of life");
+    assert_eq!(observer.verdict().violations, before);
+    Fault::CablePulled.strike(lab, "xcatmn1");
+    station.say(&["resume", "--yes", unplanned[unplanned.len() - 2], unplanned[unplanned.len() - 1]]).ends(0);
+    Fault::CablePulled.mend(lab, "xcatmn1");
+    controller(lab, "xcatmn1", None);
+    // One of the two databases may notice that it lost its lock file, and stop; both hosts keep the address.
+    let verdict = observer.verdict();
+    assert!(verdict.violations > before && observer.active().0 == NODES, "{}", verdict.timeline);
+    verdict.timeline
 }
 
 #[test]
@@ -189,6 +211,22 @@ fn a_campaign_of_faults_by_lot_breaks_no_promise() {
     let Some(lab) = Lab::boot("a_campaign_of_faults_by_lot_breaks_no_promise", DISK) else { return };
     let mut dice = support::Dice::new("faults");
     let runs = std::env::var("HAWIZ_RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(200);
-    let report = campaign::run(&lab, "by-lot", &campaign::drawn(runs, &mut dice));
-    eprintln!("{report}");
+    let report = campaign::run(&lab, "by-lot", &trial::drawn(runs, &mut dice));
+    drop(lab);
+    eprintln!("\n{report}");
+    assert!(report.unknown() * 50 <= runs, "more than 2 % unknown");
+
+    // Apart, since it must go wrong: each on hosts and data of its own.
+    let mut seen = 0;
+    for _ in 0..APART {
+        let Some(lab) = Lab::boot("a_campaign_of_faults_by_lot_breaks_no_promise", DISK) else { return };
+        let [one, _] = stations(&lab, Way::Ssh, "service.toml");
+        one.say(&["activate", "--on", "xcatmn1", "--yes"]).ends(0);
+        let observer = Observer::new(&lab);
+        what_no_tool_can_know(&lab, &observer, &one);
+        seen += observer.verdict().violations.min(1);
+    }
+    eprintln!(
+        "apart, a controller that lies about a host that is cut off: {APART} runs, the observer saw two at once in {seen}"
+    );
 }

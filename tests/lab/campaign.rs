@@ -1,179 +1,25 @@
-//! Handovers with a fault in each: where the fault strikes, when, and when it is mended is drawn by lot.
+//! Handovers with a fault in each, one after the other on one pair of hosts.
 //!
-//! Why it exists: the faults that matter are those nobody thought of putting in a scenario. Whatever happens, three things
-//! must hold at the end of each: never two at once (the observer), no acknowledged row lost (the writer), and what hawiz says
-//! is so. How it got there (alone, by a resume, by a roll-back, or with a person's help) is counted.
-//!
-//! A [`Trial`] is one handover; [`commands`] says how one is done. Another kind of handover (one command, or an unplanned
-//! one) is another arm there, and what may be its outcome.
+//! Why it exists: whatever befalls a handover, three things must hold at its end: never two at once (the observer), no
+//! acknowledged row lost (the writer), and what hawiz says is so. How it got there (alone, by a resume, by another station,
+//! or with a person's help) is counted. Invariant: whoever helps does only what hawiz's own words lead a person to, until
+//! nothing is left but to give up on what was begun; that is counted as a person's work.
 
 use crate::fault::Fault;
+use crate::figures::{End, Ended, Report};
 use crate::observer::{NODES, Observer};
-use crate::rig::{Lab, PATIENCE};
-use crate::station::{Station, Way, ended, stations};
-use crate::support::{self, Dice};
+use crate::rig::{Lab, PATIENCE, Said};
+use crate::station::{Station, Way, controller, ended, stations};
+use crate::support;
+use crate::trial::{Controller, Handover, Rival, Trial, Victim, answers, commands};
 use crate::writer::Writer;
-use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// No command of a trial takes longer, whatever befalls the hosts; a deadline of a step included.
 const LONGEST: Duration = Duration::from_secs(150);
-
-/// How a handover is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handover {
-    /// `deactivate` here, `activate` there.
-    TwoCommands,
-    /// The source has lost its power before anything is begun; a person says so, and the target is activated.
-    Attested,
-    /// `failover`, planned.
-    Failover,
-    /// The source is struck before anything is begun; its power is cut by its controller, then the target takes over.
-    Unplanned,
-}
-
-impl Handover {
-    /// Its fault comes first.
-    fn answers_a_fault(self) -> bool {
-        matches!(self, Handover::Attested | Handover::Unplanned)
-    }
-}
-
-fn commands(lab: &Lab, how: Handover, from: &str, to: &str) -> Vec<Vec<String>> {
-    let line = |words: &[&str]| words.iter().map(|w| w.to_string()).collect::<Vec<_>>();
-    match how {
-        Handover::TwoCommands => {
-            vec![line(&["deactivate", "--on", from, "--yes"]), line(&["activate", "--on", to, "--yes"])]
-        }
-        Handover::Attested => vec![line(&["activate", "--on", to, "--yes", "--attest", from])],
-        Handover::Failover => vec![line(&["failover", "--from", from, "--to", to, "--yes"])],
-        Handover::Unplanned => {
-            let answers = answers(lab, from).display().to_string();
-            vec![line(&["failover", "--from", from, "--to", to, "--unplanned", "--yes", "--answers", &answers])]
-        }
-    }
-}
-
-/// The word that a person types before this host's power is cut.
-fn answers(lab: &Lab, from: &str) -> PathBuf {
-    lab.run.join(format!("answers-{from}.toml"))
-}
-
-/// Which host a fault strikes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Victim {
-    Source,
-    Target,
-}
-
-/// One handover and what befalls it; all of it is drawn before it begins.
-#[derive(Clone, Copy, Debug)]
-pub struct Trial {
-    pub how: Handover,
-    pub fault: Option<(Fault, Victim)>,
-    /// hawiz itself is killed after this long.
-    pub killed: Option<Duration>,
-    /// From the first command to the fault.
-    pub after: Duration,
-    /// From the fault to its remedy; `None`: when the commands have ended.
-    pub mended: Option<Duration>,
-}
-
-/// Each fault once, none of them by lot: where it hurts, and mended when that has been felt.
-pub fn each_once() -> Vec<Trial> {
-    use {Fault::*, Victim::*};
-    let ms = Duration::from_millis;
-    let calm = Trial { how: Handover::TwoCommands, fault: None, killed: None, after: ms(0), mended: None };
-    let hit = |fault, victim, after, mended: Option<u64>| Trial {
-        fault: Some((fault, victim)),
-        after: ms(after),
-        mended: mended.map(ms),
-        ..calm
-    };
-    vec![
-        hit(PowerCut, Target, 900, None),
-        hit(CablePulled, Source, 150, Some(4_000)),
-        hit(SshdHung, Source, 150, Some(3_000)),
-        hit(DiskFull, Target, 300, None),
-        // The source is back while its peer is being activated.
-        hit(PowerCut, Source, 700, Some(0)),
-        Trial { killed: Some(ms(900)), ..calm },
-        Trial { how: Handover::Attested, ..hit(PowerCut, Source, 0, None) },
-        Trial { how: Handover::Failover, ..calm },
-        Trial { how: Handover::Unplanned, ..hit(CablePulled, Source, 0, None) },
-        Trial { how: Handover::Failover, ..hit(PowerCut, Target, 900, None) },
-        Trial { how: Handover::Unplanned, ..hit(SshdHung, Source, 0, None) },
-    ]
-}
-
-/// So many, by lot.
-pub fn drawn(runs: usize, dice: &mut Dice) -> Vec<Trial> {
-    let mut draw = || {
-        let fault = Fault::ALL.get(dice.below(Fault::ALL.len() as u64 + 1) as usize).copied();
-        let victim = if dice.below(2) == 0 { Victim::Source } else { Victim::Target };
-        let killed = (dice.below(4) == 0 || fault.is_none()).then(|| Duration::from_millis(dice.below(3_000)));
-        let after = Duration::from_millis(dice.below(3_000));
-        let mended = (dice.below(2) == 0).then(|| Duration::from_millis(dice.below(2_000)));
-        let plain = Trial { how: Handover::Failover, fault: fault.map(|f| (f, victim)), killed, after, mended };
-        match dice.below(10) {
-            // A word about a host that is alive would be a lie, so it is given after a power cut only.
-            0 => Trial { how: Handover::Attested, fault: Some((Fault::PowerCut, Victim::Source)), ..plain },
-            1..=3 => {
-                let fault = fault.unwrap_or(Fault::PowerCut);
-                // What is cut off is not plugged in again in the middle: whoever cuts the power expects it to stay off.
-                Trial { how: Handover::Unplanned, fault: Some((fault, Victim::Source)), mended: None, ..plain }
-            }
-            4..=5 => Trial { how: Handover::TwoCommands, ..plain },
-            _ => plain,
-        }
-    };
-    (0..runs).map(|_| draw()).collect()
-}
-
-/// How a trial came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum End {
-    /// The commands alone.
-    Alone,
-    /// hawiz itself, asked to resume or to roll back, or to do it again.
-    Again,
-    /// The same, after a person had said that a lock's run is over.
-    Unlocked,
-    /// hawiz said that it cannot know; a person looked, and decided.
-    Unknown,
-    /// hawiz would not, and a person had to.
-    Person,
-}
-
-/// The figures.
-#[derive(Default)]
-pub struct Report {
-    ends: BTreeMap<(String, End), usize>,
-    gaps: Vec<Duration>,
-    rows: usize,
-    violations: usize,
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let runs: usize = self.ends.values().sum();
-        let mut gaps = self.gaps.clone();
-        gaps.sort();
-        let median = gaps.get(gaps.len() / 2).copied().unwrap_or_default();
-        let longest = gaps.last().copied().unwrap_or_default();
-        writeln!(
-            f,
-            "{runs} handovers, {} violations, {} rows acknowledged and none lost; without service: median {median:.1?}, longest {longest:.1?}",
-            self.violations, self.rows
-        )?;
-        for ((fault, end), n) in &self.ends {
-            writeln!(f, "  {fault:<34} {:<8} {n}", format!("{end:?}").to_lowercase())?;
-        }
-        Ok(())
-    }
-}
 
 struct Campaign<'l> {
     lab: &'l Lab,
@@ -181,6 +27,8 @@ struct Campaign<'l> {
     observer: Observer,
     writer: Writer,
     active: &'static str,
+    /// Where the records of those trials are kept that want explaining.
+    kept: PathBuf,
 }
 
 /// Runs the trials one after the other on this lab, each from where the one before it ended.
@@ -191,65 +39,135 @@ pub fn run(lab: &Lab, name: &str, trials: &[Trial]) -> Report {
         let words = format!("[gates]\n\"fence/cut-the-power\" = \"{from}\"\n");
         std::fs::write(answers(lab, from), words).expect("the run is ours");
     }
-    let mut campaign =
-        Campaign { lab, stations, observer: Observer::new(lab), writer: Writer::new(lab), active: NODES[0] };
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("failover-{name}"));
+    let _ = std::fs::remove_dir_all(&kept);
+    std::fs::create_dir_all(&kept).expect("the target folder is writable");
+    let (observer, writer) = (Observer::new(lab), Writer::new(lab));
+    let mut campaign = Campaign { lab, stations, observer, writer, active: NODES[0], kept };
     campaign.a_person_settles(NODES[0]);
     let mut report = Report::default();
     for (n, trial) in trials.iter().enumerate() {
-        let (end, gap) = campaign.trial(n, trial);
-        let fault = trial.fault.map(|(f, v)| format!("{f:?} {v:?}")).unwrap_or_default();
-        let how = match trial.how {
-            Handover::TwoCommands => "two commands",
-            Handover::Attested => "attested",
-            Handover::Failover => "planned",
-            Handover::Unplanned => "unplanned",
-        };
-        let fault = format!("{how} {fault}");
-        let killed = if trial.killed.is_some() { " hawiz killed" } else { "" };
-        let what = format!("{}{killed}", fault.trim());
+        let ended = campaign.trial(n, trial);
         if support::campaign() {
-            eprintln!("{n:>4} {what:<34} {:<8} {gap:.1?}", format!("{end:?}").to_lowercase());
+            let back = ended.back.map_or("served".into(), |b| format!("{b:.1?}"));
+            let killed = if ended.killed { ", hawiz killed" } else { "" };
+            let what = format!("{}{killed} ({:?})", ended.kind, trial.how);
+            let end = format!("{:?}", ended.end).to_lowercase();
+            eprintln!("{n:>4} {what:<64} {end:<8} {back:<8} {}", ended.remark.as_deref().unwrap_or_default());
         }
-        *report.ends.entry((what, end)).or_default() += 1;
-        report.gaps.push(gap);
+        report.trials.push(ended);
+        let timeline = campaign.observer.verdict().timeline;
+        std::fs::write(campaign.kept.join("timeline"), timeline).expect("the target folder is writable");
     }
     let verdict = campaign.observer.verdict();
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("failover-{name}"));
-    std::fs::write(&kept, &verdict.timeline).expect("the target folder is writable");
     verdict.is_clean();
-    report.violations = verdict.violations;
+    (report.violations, report.rate, report.pause) = (verdict.violations, verdict.rate, verdict.pause);
     report.rows = campaign.writer.acknowledged();
     report
 }
 
+/// Who is who in a trial.
+struct Cast<'c, 'l> {
+    trial: &'c Trial,
+    /// From the one station and the other in turn.
+    mine: &'c Station<'l>,
+    other: &'c Station<'l>,
+    from: &'static str,
+    to: &'static str,
+}
+
+/// What the commands came to.
+struct Codes {
+    mine: Vec<Option<i32>>,
+    rival: Option<i32>,
+    /// When the first thing went wrong.
+    fault: Instant,
+}
+
 impl Campaign<'_> {
-    fn trial(&mut self, n: usize, trial: &Trial) -> (End, Duration) {
+    fn trial(&mut self, n: usize, trial: &Trial) -> Ended {
         let (from, to) = (self.active, NODES[usize::from(self.active == NODES[0])]);
-        // From the one station and the other in turn.
-        let station = &self.stations[n % 2];
+        let (mine, other) = (&self.stations[n % 2], &self.stations[1 - n % 2]);
+        let cast = Cast { trial, mine, other, from, to };
         self.writer.next(PATIENCE);
         self.observer.note(format!("trial {n}: {from} to {to}, {trial:?}"));
-        let begun = Instant::now();
+        let codes = self.play(&cast);
+        self.observer.note(format!("ended {:?} {:?}: {}", codes.mine, codes.rival, last(&mine.said())));
+        let mut remarks = Vec::new();
+        if trial.controller == Some(Controller::Lies) && codes.mine.last() != Some(&None) {
+            let caught = matches!(codes.mine[..], [Some(4 | 6)]) && mine.said().contains("sign of life");
+            assert!(caught, "trial {n}: a lie was believed: {:?} {}", codes.mine, mine.said());
+        }
+        let whole = commands(self.lab, trial.how, from, to).len();
+        let mut done = codes.mine.len() == whole && codes.mine.iter().all(|c| *c == Some(0));
+        let mut active = to;
+        if trial.rival.is_some() && (done || codes.rival == Some(0)) {
+            // Either of them may have had the last word.
+            done = self.soon(|| NODES.iter().any(|n| self.is_whole(n)));
+            active = NODES.into_iter().find(|n| self.is_whole(n)).unwrap_or(to);
+            done &= !(active == from && trial.rival.is_some_and(|(r, _)| r == Rival::GiveUp));
+        }
+        // A database whose host had its power cut is started by nobody; what hawiz said was so when it said it.
+        let mut end = End::Alone;
+        let mut settled = done && self.soon(|| self.is_whole(active));
+        if !settled {
+            active = to;
+            (end, settled) = self.again(&cast, &codes, &mut remarks);
+        }
+        if settled && (end != End::Alone || trial.how == Handover::Unplanned) {
+            self.debts_are_paid(mine, &mut remarks);
+        }
+        if !settled {
+            remarks.push(format!("ended {:?}", codes.mine));
+            self.keep(n);
+            end = if end == End::Unknown { end } else { End::Person };
+            self.a_person_settles(active);
+        }
+        self.active = active;
+        self.writer.next(PATIENCE);
+        let back = self.writer.back(codes.fault);
+        self.writer.nothing_is_lost(self.lab, active);
+        let verdict = self.observer.verdict();
+        assert_eq!(verdict.violations, 0, "trial {n}, {trial:?}: two at once:\n{}", verdict.timeline);
+        let killed = codes.mine.last() == Some(&None);
+        let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
+        Ended { kind: trial.kind(), killed, end, back, remark }
+    }
+
+    /// The commands, and all that befalls them.
+    fn play(&self, cast: &Cast) -> Codes {
+        let Cast { trial, mine, other, from, to, .. } = *cast;
+        let fault_at = Mutex::new(None);
+        let befell = || {
+            fault_at.lock().expect("nobody fails with it").get_or_insert_with(Instant::now);
+        };
         let strike = || {
             let (fault, victim) = trial.fault?;
             let node = if victim == Victim::Source { from } else { to };
             self.observer.note(format!("{fault:?} of {node}"));
+            befell();
             fault.strike(self.lab, node);
             Some((fault, node))
         };
-        let mut struck = if trial.how.answers_a_fault() { strike() } else { None };
-        let codes = std::thread::scope(|scope| {
+        if let Some(wrong) = trial.controller {
+            controller(self.lab, from, Some(wrong.mode()));
+        }
+        let mut struck = if trial.first { strike() } else { None };
+        if trial.controller.is_some() || trial.rival.is_some() {
+            befell();
+        }
+        let begun = Instant::now();
+        let (codes, rival) = std::thread::scope(|scope| {
             let hawiz = scope.spawn(|| {
                 let mut codes = Vec::new();
                 for command in commands(self.lab, trial.how, from, to) {
-                    let words: Vec<&str> = command.iter().map(String::as_str).collect();
-                    let child = station.start(&words);
+                    let child = mine.start(&words(&command));
                     let left = trial.killed.and_then(|k| k.checked_sub(begun.elapsed()));
-                    let code = match left {
-                        // Killed for good: a child that outlives its time is killed by `ended`.
-                        Some(left) => ended(child, left),
-                        None => ended(child, LONGEST),
-                    };
+                    // Killed for good: a child that outlives its time is killed by `ended`.
+                    let code = ended(child, left.unwrap_or(LONGEST));
+                    if code.is_none() {
+                        befell();
+                    }
                     codes.push(code);
                     if code != Some(0) {
                         break;
@@ -257,82 +175,149 @@ impl Campaign<'_> {
                 }
                 codes
             });
+            let rival = trial.rival.map(|(rival, at)| {
+                scope.spawn(move || {
+                    std::thread::sleep(at);
+                    let line: &[&str] = match rival {
+                        Rival::Same => &["failover", "--from", from, "--to", to, "--yes"],
+                        Rival::Back => &["failover", "--from", to, "--to", from, "--yes"],
+                        Rival::GiveUp => &["deactivate", "--on", from, "--yes"],
+                    };
+                    ended(other.start(line), LONGEST)
+                })
+            });
+            let back = trial.back.map(|at| {
+                scope.spawn(move || {
+                    std::thread::sleep(at);
+                    self.observer.note(format!("somebody switches {from} on"));
+                    mine.fence(from, "on");
+                })
+            });
             if struck.is_none() && trial.fault.is_some() {
                 std::thread::sleep(trial.after);
                 struck = strike();
             }
-            if let Some((fault, node)) = struck {
-                match trial.mended {
-                    Some(soon) => std::thread::sleep(soon),
-                    None => {
-                        while !hawiz.is_finished() {
-                            std::thread::sleep(Duration::from_millis(10));
-                        }
+            match trial.mended {
+                Some(soon) => std::thread::sleep(soon),
+                None => {
+                    while !hawiz.is_finished() {
+                        std::thread::sleep(Duration::from_millis(10));
                     }
                 }
+            }
+            if let Some(back) = back {
+                back.join().expect("it ends");
+            }
+            if let Some((fault, node)) = struck {
                 fault.mend(self.lab, node);
-                if trial.how == Handover::Unplanned {
-                    // Its controller has cut its power.
-                    Fault::PowerCut.mend(self.lab, node);
-                }
                 self.observer.note(format!("{fault:?} of {node} is mended"));
             }
-            hawiz.join().expect("it ends")
+            let rival = rival.and_then(|r| r.join().expect("it ends"));
+            (hawiz.join().expect("it ends"), rival)
         });
-        self.observer.note(format!("ended {codes:?}"));
-        let is_whole = |to: &str| self.observer.active() == (vec![to], vec![to]);
-        // A database whose host had its power cut is started by nobody; what hawiz said was so when it said it.
-        let mut end = End::Alone;
-        let mut settled = codes.len() == commands(self.lab, trial.how, from, to).len()
-            && codes.iter().all(|c| *c == Some(0))
-            && self.soon(|| is_whole(to));
-        if !settled {
-            (end, settled) = self.again(station, to);
-        }
-        if !settled {
-            end = if end == End::Unknown { end } else { End::Person };
-            self.a_person_settles(to);
-        }
-        self.active = to;
-        self.writer.next(PATIENCE);
-        let gap = self.writer.gap(begun);
-        self.writer.nothing_is_lost(self.lab, to);
-        let verdict = self.observer.verdict();
-        assert_eq!(verdict.violations, 0, "trial {n}, {trial:?}: two at once:\n{}", verdict.timeline);
-        (end, gap)
+        controller(self.lab, from, None);
+        self.power_is_on();
+        let fault = fault_at.into_inner().expect("nobody fails with it").unwrap_or(begun);
+        Codes { mine: codes, rival, fault }
     }
+
     /// hawiz is asked to end what it began, then to hand over once more.
-    fn again(&self, station: &Station, to: &'static str) -> (End, bool) {
-        let from = NODES[usize::from(to == NODES[0])];
-        let mut said = station.say(&["resume", "--yes"]);
-        if said.code == Some(6) {
-            said = station.say(&["rollback", "--yes"]);
+    fn again(&self, cast: &Cast, codes: &Codes, remarks: &mut Vec<String>) -> (End, bool) {
+        let Cast { trial, mine, other, from, to, .. } = *cast;
+        let killed = codes.mine.last() == Some(&None);
+        let mut end = End::Again;
+        let mut station = mine;
+        let mut said = None;
+        if killed && trial.heir {
+            (end, station) = (End::Unlocked, other);
+            said = self.taken_over(cast);
+            if said.is_some() {
+                // The first station is back, and finds that it is its run no longer.
+                let late = mine.say(&["resume", "--yes"]);
+                if !matches!(late.code, Some(2 | 5)) {
+                    remarks.push(format!("the first station's resume ended {:?}: {}", late.code, late.last()));
+                }
+            }
         }
-        self.observer.note(format!("resumed or rolled back: {:?} {}", said.code, said.last()));
+        let mut said = said.unwrap_or_else(|| self.asked(station, &self.go_on(&["resume", "--yes"], cast), &mut end));
+        if said.code == Some(6) {
+            said = self.asked(station, &["rollback", "--yes"].map(String::from), &mut end);
+        }
         if said.code == Some(7) {
+            remarks.push(format!("unknown: {}", said.last()));
             return (End::Unknown, false);
         }
-        let mut end = End::Again;
-        for line in [["deactivate", "--on", from, "--yes"], ["activate", "--on", to, "--yes"]] {
-            let mut said = station.say(&line);
-            if said.code == Some(5) {
-                // A lock that nobody could give back: only a person may say that its run is over.
-                end = End::Unlocked;
-                for node in NODES {
-                    let unlocked = station.say(&["unlock", node, "--reason", "its run has ended"]);
-                    self.observer.note(format!("unlock {node}: {:?} {}", unlocked.code, unlocked.last()));
-                }
-                said = station.say(&line);
-            }
-            self.observer.note(format!("{line:?}: {:?} {}", said.code, said.last()));
+        if self.soon(|| self.is_whole(to)) {
+            return (end, true);
+        }
+        let lines: Vec<Vec<&str>> = if self.is_whole(from) {
+            vec![vec!["failover", "--from", from, "--to", to, "--yes"]]
+        } else {
+            vec![vec!["deactivate", "--on", from, "--yes"], vec!["activate", "--on", to, "--yes"]]
+        };
+        for line in lines {
+            let line: Vec<String> = line.into_iter().map(String::from).collect();
+            let said = self.asked(station, &line, &mut end);
             if said.code != Some(0) {
+                remarks.push(format!("{line:?} ended {:?}: {}", said.code, said.last()));
                 return (end, false);
             }
         }
-        (end, self.soon(|| self.observer.active() == (vec![to], vec![to])))
+        (end, self.soon(|| self.is_whole(to)))
+    }
+    /// With the word for the gate that cuts the power.
+    fn go_on(&self, line: &[&str], cast: &Cast) -> Vec<String> {
+        let mut line: Vec<String> = line.iter().map(|w| w.to_string()).collect();
+        if cast.trial.how == Handover::Unplanned {
+            line.extend(["--answers".into(), answers(self.lab, cast.from).display().to_string()]);
+        }
+        line
+    }
+    /// A command; where a lock is met that nobody could give back, a person says that its run is over.
+    fn asked(&self, station: &Station, line: &[String], end: &mut End) -> Said {
+        let mut said = station.say(&words(line));
+        if said.code == Some(5) {
+            *end = End::Unlocked;
+            self.unlock(station, "its run has ended");
+            said = station.say(&words(line));
+        }
+        self.observer.note(format!("{line:?}: {:?} {}", said.code, said.last()));
+        said
+    }
+    fn unlock(&self, station: &Station, why: &str) {
+        for node in NODES {
+            let said = station.say(&["unlock", node, "--reason", why, "--wait"]);
+            self.observer.note(format!("unlock {node}: {:?} {}", said.code, said.last()));
+        }
+    }
+    /// The other station takes the run over; `None`: no node knows of it.
+    fn taken_over(&self, cast: &Cast) -> Option<Said> {
+        self.unlock(cast.other, "the first station is gone");
+        for node in [cast.to, cast.from] {
+            let said = cast.other.say(&words(&self.go_on(&["resume", "--from", node, "--yes"], cast)));
+            self.observer.note(format!("resume --from {node}: {:?} {}", said.code, said.last()));
+            if !matches!(said.code, Some(2 | 4)) {
+                return Some(said);
+            }
+        }
+        None
+    }
+    /// What a run left owed is paid, and hawiz says that all is well.
+    fn debts_are_paid(&self, station: &Station, remarks: &mut Vec<String>) {
+        let first = station.say(&["status"]);
+        if first.code == Some(0) {
+            return;
+        }
+        let paid = station.say(&["settle", "--yes", "--reason", "looked at"]);
+        let then = station.say(&["status"]);
+        self.observer.note(format!("settle: {:?} {}; status: {:?}", paid.code, paid.last(), then.code));
+        if then.code != Some(0) {
+            let (paid, why) = (format!("{:?} {}", paid.code, paid.last()), then.last());
+            remarks.push(format!("status ends {:?}, after settle ({paid}) {:?}: {why}", first.code, then.code));
+        }
     }
     /// As a person would who gave up on what was begun: both hosts down for good, records gone, then one active.
-    fn a_person_settles(&self, to: &str) {
+    fn a_person_settles(&self, to: &'static str) {
         self.observer.note("a person settles it");
         for node in NODES {
             self.lab.on(node, "ip addr del 10.5.106.7/8 dev eth0 2>/dev/null; systemctl stop postgresql@15-main");
@@ -340,7 +325,25 @@ impl Campaign<'_> {
         }
         self.stations.iter().for_each(Station::forget);
         self.stations[0].say(&["activate", "--on", to, "--yes"]).ends(0);
-        assert!(self.soon(|| self.observer.active() == (vec![to], vec![to])), "{:?}", self.observer.active());
+        assert!(self.soon(|| self.is_whole(to)), "{:?}", self.observer.active());
+    }
+    /// The stations' records, for whoever wants to know why.
+    fn keep(&self, n: usize) {
+        let place = self.kept.join(n.to_string());
+        std::fs::create_dir_all(&place).expect("the target folder is writable");
+        for (number, station) in self.stations.iter().enumerate() {
+            let copied = Command::new("cp").arg("-a").arg(station.state()).arg(place.join(number.to_string())).status();
+            assert!(copied.is_ok_and(|s| s.success()), "the records cannot be kept");
+        }
+    }
+    /// Whoever lost its power, by a fault or by its controller, has it again.
+    fn power_is_on(&self) {
+        for node in NODES {
+            Fault::PowerCut.mend(self.lab, node);
+        }
+    }
+    fn is_whole(&self, node: &'static str) -> bool {
+        self.observer.active() == (vec![node], vec![node])
     }
     /// The observer looks forty times a second.
     fn soon(&self, so: impl Fn() -> bool) -> bool {
@@ -353,4 +356,12 @@ impl Campaign<'_> {
         }
         true
     }
+}
+
+fn words(line: &[String]) -> Vec<&str> {
+    line.iter().map(String::as_str).collect()
+}
+
+fn last(said: &str) -> &str {
+    said.lines().last().unwrap_or_default()
 }

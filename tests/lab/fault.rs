@@ -23,8 +23,6 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Fault; 4] = [Fault::PowerCut, Fault::CablePulled, Fault::SshdHung, Fault::DiskFull];
-
     pub fn strike(self, lab: &Lab, node: &str) {
         match self {
             Fault::PowerCut => lab.power(node, "off"),

@@ -54,5 +54,5 @@ cgroup_roots() {
 # How a node loses its power, for a site file.
 fence_of() { # run node
   printf '[nodes.%s.fence]\nagent    = "%s/fence_lab"\n' "$2" "$here"
-  printf 'options  = { ip = "%s", plug = "%s", username = "admin", password = "sesame" }\n\n' "$1" "$2"
+  printf 'options  = { ip = "%s", plug = "%s", username = "admin", password = "sesame" }\ndeadline = "10s"\n\n' "$1" "$2"
 }

@@ -45,9 +45,18 @@ impl Station<'_> {
     pub fn say(&self, args: &[&str]) -> Said {
         said(self.hawiz(args))
     }
-    /// Starts it; what it says is thrown away, the journal has it.
+    /// Starts it; what it says is in [`Station::said`].
     pub fn start(&self, args: &[&str]) -> Child {
-        self.hawiz(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("hawiz starts")
+        let file = std::fs::File::create(self.paper()).expect("the run is ours");
+        let twin = file.try_clone().expect("it is open");
+        self.hawiz(args).stdout(file).stderr(twin).spawn().expect("hawiz starts")
+    }
+    /// What the command that was started last has said.
+    pub fn said(&self) -> String {
+        std::fs::read(self.paper()).map(|b| text(&b)).unwrap_or_default()
+    }
+    fn paper(&self) -> PathBuf {
+        self.lab.run.join(self.name).join("said")
     }
     /// The fence agent's exit code and words.
     pub fn fence(&self, node: &str, action: &str) -> Said {
@@ -83,7 +92,7 @@ impl Station<'_> {
         room();
         disk(Command::new("umount"));
     }
-    fn state(&self) -> PathBuf {
+    pub fn state(&self) -> PathBuf {
         self.lab.run.join(self.name).join("state")
     }
     /// As if nobody had ever worked here.

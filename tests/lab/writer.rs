@@ -136,6 +136,19 @@ impl Writer {
         }
         longest
     }
+    /// How long after this moment rows were acknowledged for good again; `None`: there was no pause worth the name.
+    pub fn back(&self, from: Instant) -> Option<Duration> {
+        let rows = self.rows.lock().expect("nobody fails with it");
+        let mut before = rows.iter().rfind(|r| r.at <= from).map_or(from, |r| r.at);
+        let mut back = None;
+        for row in rows.iter().filter(|r| r.at > from) {
+            if row.at - before > PATIENCE {
+                back = Some(row.at - from);
+            }
+            before = row.at;
+        }
+        back
+    }
     /// Every acknowledged row is in the table that this node serves.
     #[track_caller]
     pub fn nothing_is_lost(&self, lab: &Lab, node: &str) {
