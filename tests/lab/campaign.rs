@@ -53,7 +53,7 @@ pub fn run(lab: &Lab, name: &str, trials: &[Trial]) -> Report {
             let killed = if ended.killed { ", hawiz killed" } else { "" };
             let what = format!("{}{killed} ({:?})", ended.kind, trial.how);
             let end = format!("{:?}", ended.end).to_lowercase();
-            eprintln!("{n:>4} {what:<64} {end:<8} {back:<8} {}", ended.remark.as_deref().unwrap_or_default());
+            eprintln!("{name} {n:>3} {what:<64} {end:<8} {back:<8} {}", ended.remark.as_deref().unwrap_or_default());
         }
         report.trials.push(ended);
         let timeline = campaign.observer.verdict().timeline;
@@ -118,6 +118,7 @@ impl Campaign<'_> {
             self.debts_are_paid(mine, &mut remarks);
         }
         if !settled {
+            self.power_is_on();
             remarks.push(format!("ended {:?}", codes.mine));
             self.keep(n);
             end = if end == End::Unknown { end } else { End::Person };
@@ -304,6 +305,7 @@ impl Campaign<'_> {
     }
     /// What a run left owed is paid, and hawiz says that all is well.
     fn debts_are_paid(&self, station: &Station, remarks: &mut Vec<String>) {
+        self.power_is_on();
         let first = station.say(&["status"]);
         if first.code == Some(0) {
             return;

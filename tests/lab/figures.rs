@@ -51,6 +51,22 @@ impl Report {
     }
 }
 
+/// Of several pairs of hosts, one after the other.
+impl FromIterator<Report> for Report {
+    fn from_iter<I: IntoIterator<Item = Report>>(reports: I) -> Report {
+        let mut all = Report { rate: f64::INFINITY, ..Report::default() };
+        for report in reports {
+            all.trials.extend(report.trials);
+            all.violations += report.violations;
+            all.rows += report.rows;
+            // Where the least was seen.
+            all.rate = all.rate.min(report.rate);
+            all.pause = all.pause.max(report.pause);
+        }
+        all
+    }
+}
+
 /// Runs, killed besides, each end, median and longest time.
 fn row(of: &[&Ended]) -> String {
     let ends = ENDS.map(|end| of.iter().filter(|t| t.end == end).count());
