@@ -15,6 +15,8 @@ mod fault;
 mod figures;
 #[path = "lab/observer.rs"]
 mod observer;
+#[path = "lab/pace.rs"]
+mod pace;
 #[path = "lab/rig.rs"]
 mod rig;
 #[path = "lab/station.rs"]
@@ -243,4 +245,14 @@ fn a_campaign_of_faults_by_lot_breaks_no_promise() {
     eprintln!(
         "apart, a controller that lies about a host that is cut off: {APART} runs, the observer saw two at once in {seen}"
     );
+}
+
+#[test]
+fn the_time_from_command_to_service_beside_a_plain_script() {
+    if !support::campaign() {
+        return;
+    }
+    let Some(lab) = Lab::boot("the_time_from_command_to_service_beside_a_plain_script", DISK) else { return };
+    let rounds = std::env::var("HAWIZ_RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(10);
+    eprintln!("{}", pace::measure(&lab, rounds));
 }
