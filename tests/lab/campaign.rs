@@ -8,7 +8,7 @@
 use crate::fault::Fault;
 use crate::figures::{End, Ended, Report};
 use crate::observer::{NODES, Observer};
-use crate::rig::{Lab, PATIENCE, Said};
+use crate::rig::{Lab, PATIENCE, Said, text};
 use crate::station::{Station, Way, controller, ended, stations};
 use crate::support;
 use crate::trial::{Controller, Handover, Rival, Trial, Victim, answers, commands};
@@ -125,14 +125,24 @@ impl Campaign<'_> {
             self.a_person_settles(active);
         }
         self.active = active;
-        self.writer.next(PATIENCE);
+        if let Err(why) = self.writer.within(PATIENCE) {
+            remarks.push(format!("{active} was active, but nobody was served: {why}; {}", self.wire(active)));
+            self.keep(n);
+            end = End::Person;
+            self.a_person_settles(active);
+            self.writer.next(PATIENCE);
+        }
         let back = self.writer.back(codes.fault);
         self.writer.nothing_is_lost(self.lab, active);
         let verdict = self.observer.verdict();
         assert_eq!(verdict.violations, 0, "trial {n}, {trial:?}: two at once:\n{}", verdict.timeline);
         let killed = codes.mine.last() == Some(&None);
+        let mut kind = trial.kind();
+        if kind.starts_with("hawiz killed") && !killed {
+            kind = "hawiz to be killed, but it had ended".into();
+        }
         let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
-        Ended { kind: trial.kind(), killed, end, back, remark }
+        Ended { kind, killed, end, back, remark }
     }
 
     /// The commands, and all that befalls them.
@@ -337,6 +347,13 @@ impl Campaign<'_> {
             let copied = Command::new("cp").arg("-a").arg(station.state()).arg(place.join(number.to_string())).status();
             assert!(copied.is_ok_and(|s| s.success()), "the records cannot be kept");
         }
+    }
+    /// What the wire and the database say, where somebody is active and serves nobody.
+    fn wire(&self, active: &str) -> String {
+        let wire = format!("hzlab-{}-wire", self.lab.token());
+        let neighbours = Command::new("ip").args(["-n", &wire, "neigh"]).output().expect("there is `ip`");
+        let look = "ip -o -4 addr show dev eth0; psql -XAtq -h 10.5.106.7 -U xcatadm xcatdb -c 'SELECT 1' 2>&1";
+        format!("{:?} {:?}", text(&neighbours.stdout), text(&self.lab.inside(active, look).stdout))
     }
     /// Whoever lost its power, by a fault or by its controller, has it again.
     fn power_is_on(&self) {

@@ -72,6 +72,8 @@ struct Row {
 pub struct Writer {
     over: Arc<AtomicBool>,
     rows: Arc<Mutex<Vec<Row>>>,
+    /// Why the last attempt came to nothing.
+    wrong: Arc<Mutex<String>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -85,7 +87,8 @@ impl Writer {
             .open(lab.run.join("acknowledged"))
             .expect("the run's folder is ours");
         let (over, rows) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
-        let (stop, list) = (Arc::clone(&over), Arc::clone(&rows));
+        let wrong = Arc::new(Mutex::new(String::new()));
+        let (stop, list, why) = (Arc::clone(&over), Arc::clone(&rows), Arc::clone(&wrong));
         let thread = std::thread::spawn(move || {
             use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
             use std::os::fd::AsFd;
@@ -100,15 +103,18 @@ impl Writer {
                     None => Session::open(),
                 }
                 .and_then(|mut open| open.insert(n).map(|()| open));
-                if let Ok(open) = wrote {
-                    session = Some(open);
-                    writeln!(log, "{n}").and_then(|()| log.sync_data()).expect("this machine's disk takes a line");
-                    list.lock().expect("nobody fails with it").push(Row { n, at: Instant::now() });
+                match wrote {
+                    Ok(open) => {
+                        session = Some(open);
+                        writeln!(log, "{n}").and_then(|()| log.sync_data()).expect("this machine's disk takes a line");
+                        list.lock().expect("nobody fails with it").push(Row { n, at: Instant::now() });
+                    }
+                    Err(error) => *why.lock().expect("nobody fails with it") = format!("row {n}: {error}"),
                 }
                 std::thread::sleep(PAUSE);
             }
         });
-        Writer { over, rows, thread: Some(thread) }
+        Writer { over, rows, wrong, thread: Some(thread) }
     }
     pub fn acknowledged(&self) -> usize {
         self.rows.lock().expect("nobody fails with it").len()
@@ -116,14 +122,20 @@ impl Writer {
     /// Waits until a row that was begun after this moment is acknowledged; how long that took.
     #[track_caller]
     pub fn next(&self, patience: Duration) -> Duration {
+        self.within(patience).unwrap_or_else(|why| panic!("no row was acknowledged for {patience:?}: {why}"))
+    }
+    /// The same, or what the last attempt came to.
+    pub fn within(&self, patience: Duration) -> Result<Duration, String> {
         let from = Instant::now();
         // The first one may have been under way already.
         let enough = self.acknowledged() + 2;
         while self.acknowledged() < enough {
-            assert!(from.elapsed() < patience, "no row was acknowledged for {patience:?}");
+            if from.elapsed() > patience {
+                return Err(self.wrong.lock().expect("nobody fails with it").clone());
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
-        from.elapsed()
+        Ok(from.elapsed())
     }
     /// The longest time without an acknowledged row from this moment on.
     pub fn gap(&self, from: Instant) -> Duration {
