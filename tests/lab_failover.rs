@@ -32,6 +32,7 @@ use observer::{NODES, Observer};
 use rig::{Lab, PATIENCE, VIP};
 use station::{Station, Way, controller, ended, requests, stations};
 use std::time::{Duration, Instant};
+use trial::Handover;
 use writer::Writer;
 
 /// How often a campaign does what must go wrong.
@@ -74,8 +75,19 @@ fn a_service_that_is_handed_over_loses_no_row_and_is_never_active_twice() {
     without_room_for_the_journal_nothing_is_changed(&observer, &two);
     drop(observer);
 
-    // Every fault once, with the host that gives up and the one that takes over in turn.
-    let report = campaign::run(&lab, "each-once", &trial::each_once());
+    // With the host that gives up and the one that takes over in turn.
+    each_of("each-once", &lab, &trial::each_once());
+}
+
+#[test]
+fn whatever_fencing_does_wrong_no_row_is_lost_and_nobody_is_active_twice() {
+    let test = "whatever_fencing_does_wrong_no_row_is_lost_and_nobody_is_active_twice";
+    let Some(lab) = Lab::boot(test, DISK) else { return };
+    each_of("fencing", &lab, &trial::fencing());
+}
+
+fn each_of(name: &str, lab: &Lab, trials: &[trial::Trial]) {
+    let report = campaign::run(lab, name, trials);
     eprintln!("{report}");
     assert_eq!(report.unknown(), 0, "no fault of these destroys a record");
 }
@@ -189,7 +201,7 @@ fn what_no_tool_can_know(lab: &Lab, observer: &Observer, station: &Station) -> S
     let before = observer.verdict().violations;
     let answers = trial::answers(lab, "xcatmn1");
     std::fs::write(&answers, "[gates]\n\"fence/cut-the-power\" = \"xcatmn1\"\n").expect("the run is ours");
-    let unplanned = trial::commands(lab, trial::Handover::Unplanned, "xcatmn1", "xcatmn2").remove(0);
+    let unplanned = trial::commands(lab, Handover::Unplanned, "xcatmn1", "xcatmn2").remove(0);
     let unplanned: Vec<&str> = unplanned.iter().map(String::as_str).collect();
     controller(lab, "xcatmn1", Some("lies"));
     // While it answers, it is caught.
@@ -252,7 +264,16 @@ fn the_time_from_command_to_service_beside_a_plain_script() {
     if !support::campaign() {
         return;
     }
-    let Some(lab) = Lab::boot("the_time_from_command_to_service_beside_a_plain_script", DISK) else { return };
     let rounds = std::env::var("HAWIZ_RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(10);
-    eprintln!("{}", pace::measure(&lab, rounds));
+    let measure = |how, times| {
+        let lab = Lab::boot("the_time_from_command_to_service_beside_a_plain_script", DISK)?;
+        Some(pace::measure(&lab, how, times))
+    };
+    // On two pairs of hosts. There and back is two handovers.
+    let (unplanned, planned) = std::thread::scope(|scope| {
+        let planned = scope.spawn(|| measure(Handover::Planned, rounds * 2));
+        (measure(Handover::Unplanned, rounds), planned.join().expect("it says why itself"))
+    });
+    let (Some(unplanned), Some(planned)) = (unplanned, planned) else { return };
+    eprintln!("{}\n{planned}{unplanned}", pace::HEAD);
 }

@@ -27,8 +27,11 @@ struct Pace<'l> {
 /// What one handover took: to the first row, and to the command's own end.
 type Took = (Duration, Duration);
 
-/// So many handovers of each kind by each way; the table of medians.
-pub fn measure(lab: &Lab, rounds: usize) -> String {
+pub const HEAD: &str =
+    "| handover | by | command to service on the target, s | to the command's own end, s |\n|---|---|---|---|";
+
+/// So many handovers by each way; a row of medians for each.
+pub fn measure(lab: &Lab, how: Handover, times: usize) -> String {
     let [station, _] = stations(lab, Way::Ssh, "service.toml");
     for node in NODES {
         let words = format!("[gates]\n\"fence/cut-the-power\" = \"{node}\"\n");
@@ -36,25 +39,19 @@ pub fn measure(lab: &Lab, rounds: usize) -> String {
     }
     station.say(&["activate", "--on", NODES[0], "--yes"]).ends(0);
     let pace = Pace { lab, station, observer: Observer::new(lab), writer: Writer::new(lab) };
-    let mut table = String::from(
-        "| from the command to … | by | service on the target, s | the command's end, s |\n|---|---|---|---|\n",
-    );
-    // There and back is two handovers.
-    for (how, name, times) in
-        [(Handover::Planned, "planned", rounds * 2), (Handover::Unplanned, "unplanned, the power cut first", rounds)]
-    {
-        let mut took: [Vec<Took>; 3] = Default::default();
-        for n in 0..times * WAYS.len() {
-            let way = n % WAYS.len();
-            took[way].push(pace.once(how, way));
-        }
-        for (way, took) in WAYS.iter().zip(&took) {
-            let [served, over] = [|t: &Took| t.0, |t: &Took| t.1].map(|part| spread(took.iter().map(part).collect()));
-            let _ = writeln!(table, "| {name}, {times} times | {way} | {served} | {over} |");
-        }
+    let mut took: [Vec<Took>; 3] = Default::default();
+    for n in 0..times * WAYS.len() {
+        let way = n % WAYS.len();
+        took[way].push(pace.once(how, way));
     }
     pace.observer.verdict().is_clean();
-    table
+    let name = if how == Handover::Planned { "planned" } else { "unplanned, after a power cut" };
+    let mut rows = String::new();
+    for (way, took) in WAYS.iter().zip(&took) {
+        let [served, over] = [|t: &Took| t.0, |t: &Took| t.1].map(|part| spread(took.iter().map(part).collect()));
+        let _ = writeln!(rows, "| {name}, {times} times | {way} | {served} | {over} |");
+    }
+    rows
 }
 
 /// Median, and from the least to the most.

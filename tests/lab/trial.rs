@@ -141,7 +141,7 @@ pub fn answers(lab: &Lab, from: &str) -> PathBuf {
     lab.run.join(format!("answers-{from}.toml"))
 }
 
-/// Each fault once, none of them by lot: where it hurts, and mended when that has been felt.
+/// Each fault of a host, and of hawiz itself, once; none by lot: where it hurts, and mended when that has been felt.
 pub fn each_once() -> Vec<Trial> {
     use {Fault::*, Handover::*, Victim::*};
     let ms = Duration::from_millis;
@@ -153,26 +153,31 @@ pub fn each_once() -> Vec<Trial> {
         mended: mended.map(ms),
         ..calm
     };
-    let first = |how, fault| Trial { first: true, ..hit(how, fault, Source, 0, None) };
-    let fence = |c| Trial { how: Unplanned, controller: Some(c), ..calm };
     vec![
-        calm,
         hit(TwoCommands, CablePulled, Source, 150, Some(4_000)),
         hit(Planned, SshdHung, Source, 150, Some(3_000)),
         hit(TwoCommands, DiskFull, Target, 300, None),
-        hit(Planned, PowerCut, Target, 900, None),
+        hit(Planned, PowerCut, Target, 900, Some(500)),
         // The source is back while its peer is being activated.
         hit(TwoCommands, PowerCut, Source, 700, Some(0)),
-        first(Attested, PowerCut),
-        first(Unplanned, CablePulled),
-        Trial { back: Some(ms(500)), ..first(Unplanned, PowerCut) },
         Trial { killed: Some(ms(900)), ..calm },
         Trial { killed: Some(ms(900)), heir: true, ..calm },
+        Trial { rival: Some((Rival::Back, ms(100))), ..calm },
+    ]
+}
+
+/// All that may go wrong where the power is to be cut, once.
+pub fn fencing() -> Vec<Trial> {
+    let unplanned = Trial { how: Handover::Unplanned, first: true, ..Trial::CALM };
+    let fence = |c| Trial { controller: Some(c), ..unplanned };
+    let of = |fault| Trial { fault: Some((fault, Victim::Source)), ..unplanned };
+    vec![
+        of(Fault::CablePulled),
+        Trial { back: Some(Duration::from_millis(500)), ..of(Fault::PowerCut) },
         fence(Controller::Fails),
         fence(Controller::Hangs),
         fence(Controller::Unknown),
         fence(Controller::Lies),
-        Trial { rival: Some((Rival::Back, ms(100))), ..calm },
     ]
 }
 
