@@ -94,9 +94,11 @@ impl Campaign<'_> {
         let codes = self.play(&cast);
         self.observer.note(format!("ended {:?} {:?}: {}", codes.mine, codes.rival, last(&mine.said())));
         let mut remarks = Vec::new();
-        if trial.controller == Some(Controller::Lies) && codes.mine.last() != Some(&None) {
-            let caught = matches!(codes.mine[..], [Some(4 | 6)]) && mine.said().contains("sign of life");
-            assert!(caught, "trial {n}: a lie was believed: {:?} {}", codes.mine, mine.said());
+        if trial.controller == Some(Controller::Lies) {
+            assert!(!codes.mine.contains(&Some(0)), "trial {n}: a lie was believed: {}", mine.said());
+            if matches!(codes.mine[..], [Some(6)]) && !mine.said().contains("sign of life") {
+                remarks.push(format!("the lie was not what stopped it: {}", last(&mine.said())));
+            }
         }
         let whole = commands(self.lab, trial.how, from, to).len();
         let mut done = codes.mine.len() == whole && codes.mine.iter().all(|c| *c == Some(0));
