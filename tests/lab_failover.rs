@@ -227,14 +227,15 @@ fn a_campaign_of_faults_by_lot_breaks_no_promise() {
     let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<usize>().ok());
     let (runs, labs) = (number("HAWIZ_RUNS").unwrap_or(200), number("HAWIZ_LABS").unwrap_or(1).max(1));
     let mut trials = trial::drawn(runs, &mut dice);
-    trials.drain(..number("HAWIZ_SKIP").unwrap_or(0).min(runs));
+    let skipped = number("HAWIZ_SKIP").unwrap_or(0).min(runs);
+    trials.drain(..skipped);
     // Most of a trial is waiting; so several pairs of hosts share the work where that is asked for.
     let reports: Vec<_> = std::thread::scope(|scope| {
         let share = |(k, trials): (usize, &'_ [trial::Trial])| {
             let trials = trials.to_vec();
             scope.spawn(move || {
                 let lab = Lab::boot(test, DISK)?;
-                Some(campaign::run(&lab, &format!("by-lot-{k}"), &trials))
+                Some(campaign::run(&lab, &format!("by-lot-{skipped}-{k}"), &trials))
             })
         };
         let workers: Vec<_> = trials.chunks(trials.len().div_ceil(labs).max(1)).enumerate().map(share).collect();

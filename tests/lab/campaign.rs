@@ -114,7 +114,7 @@ impl Campaign<'_> {
         let mut settled = done && self.soon(|| self.is_whole(active));
         if !settled {
             active = to;
-            (end, settled) = self.again(&cast, &codes, &mut remarks);
+            (end, settled) = self.again(n, &cast, &codes, &mut remarks);
         }
         if settled && (end != End::Alone || trial.how == Handover::Unplanned) {
             self.debts_are_paid(mine, &mut remarks);
@@ -235,7 +235,7 @@ impl Campaign<'_> {
     }
 
     /// hawiz is asked to end what it began, then to hand over once more.
-    fn again(&self, cast: &Cast, codes: &Codes, remarks: &mut Vec<String>) -> (End, bool) {
+    fn again(&self, n: usize, cast: &Cast, codes: &Codes, remarks: &mut Vec<String>) -> (End, bool) {
         let Cast { trial, mine, other, from, to, .. } = *cast;
         let killed = codes.mine.last() == Some(&None);
         let mut end = End::Again;
@@ -244,11 +244,13 @@ impl Campaign<'_> {
         if killed && trial.heir {
             (end, station) = (End::Unlocked, other);
             said = self.taken_over(cast);
-            if said.is_some() {
+            if let Some(Said { code: Some(0), .. }) = &said {
                 // The first station is back, and finds that it is its run no longer.
                 let late = mine.say(&["resume", "--yes"]);
-                if !matches!(late.code, Some(2 | 5)) {
+                self.observer.note(format!("the first station resumes: {:?} {}", late.code, late.last()));
+                if !matches!(late.code, Some(2 | 4 | 5)) {
                     remarks.push(format!("the first station's resume ended {:?}: {}", late.code, late.last()));
+                    self.keep(n);
                 }
             }
         }
