@@ -307,10 +307,12 @@ impl Campaign<'_> {
     }
     /// The other station takes the run over; `None`: no node knows of it.
     fn taken_over(&self, cast: &Cast) -> Option<Said> {
+        // Without its name it would be the newest run that the node has heard of.
+        let run = cast.mine.newest()?;
         self.unlock(cast.other, "the first station is gone");
         for node in [cast.to, cast.from] {
-            let said = cast.other.say(&words(&self.go_on(&["resume", "--from", node, "--yes"], cast)));
-            self.observer.note(format!("resume --from {node}: {:?} {}", said.code, said.last()));
+            let said = cast.other.say(&words(&self.go_on(&["resume", &run, "--from", node, "--yes"], cast)));
+            self.observer.note(format!("resume {run} --from {node}: {:?} {}", said.code, said.last()));
             if !matches!(said.code, Some(2 | 4)) {
                 return Some(said);
             }

@@ -92,6 +92,11 @@ impl Station<'_> {
         room();
         disk(Command::new("umount"));
     }
+    /// The run that was begun last here.
+    pub fn newest(&self) -> Option<String> {
+        let runs = std::fs::read_dir(self.state().join("runs")).into_iter().flatten().flatten();
+        runs.map(|e| e.file_name().to_string_lossy().into_owned()).max()
+    }
     pub fn state(&self) -> PathBuf {
         self.lab.run.join(self.name).join("state")
     }
