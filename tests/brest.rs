@@ -226,3 +226,80 @@ fn a_zone_that_exists_is_never_configured_again() {
     zone.world.hawiz(&["run", "raft-configure", "--on", "front1", "--yes", "--answers", "answers.toml"]).is(0);
     assert_eq!(zone.changes(), [""; 0]);
 }
+
+#[test]
+fn a_server_that_was_away_too_long_gets_the_leaders_database() {
+    let zone = meshed(&THREE);
+    zone.kill("front3");
+    zone.boot("front3");
+    zone.world.put("w/front3/database", "old");
+    answers(&zone, "[gates]\n\"copy-database/replace-the-database-of-target\" = \"front3\"\n");
+    let args = ["run", "return", "--on", "front3", "--set", "resync=true", "--yes", "--answers", "answers.toml"];
+    zone.world.hawiz(&args).is(0);
+    assert!(zone.changes().contains(&"front1: onezone server-reset 0 2".into()), "{:?}", zone.changes());
+    assert_eq!(std::fs::read_to_string(zone.world.dir.join("w/front3/database")).expect("it is there"), "zone");
+    assert_eq!(
+        std::fs::read_to_string(zone.world.dir.join("w/front3/root/hawiz-before.db")).expect("it is there"),
+        "old"
+    );
+    assert_eq!(zone.holders(), ["front1"]);
+}
+
+#[test]
+fn a_server_that_is_gone_for_good_is_removed_without_being_asked() {
+    let zone = meshed(&THREE);
+    zone.kill("front1");
+    let gates = "[gates]\n\"remove-server/is-target-off\" = \"front1\"\n";
+    let manual = "[manual]\n\"remove-server/is-target-off/isolated\" = \"done\"\n";
+    answers(&zone, &[&LEAVE.replace("NODE", "front1"), &gates[8..], manual].concat());
+    three_times(&zone, &["run", "remove-server", "--on", "front1", "--set", "gone=true", "--set", "parity=any"]);
+    assert_eq!(zone.changes(), ["front2: onezone server-del 0 0"]);
+}
+
+/// An addition that stops at a full disk.
+fn stopped() -> Zone {
+    let zone = meshed(&FOUR);
+    answers(&zone, JOIN);
+    zone.world.put("w/front4/full", "");
+    let args = ["run", "add-server", "--on", "front4", "--set", "parity=any", "--yes", "--answers", "answers.toml"];
+    zone.world.hawiz(&args).is(6).says("No space left on device");
+    std::fs::remove_file(zone.world.dir.join("w/front4/full")).expect("it was put there");
+    zone
+}
+
+#[test]
+fn an_addition_that_stopped_is_gone_on_with() {
+    let zone = stopped();
+    zone.world.hawiz(&["resume", "--yes", "--answers", "answers.toml"]).is(0);
+    assert_eq!((zone.members(), zone.holders()), (FOUR.map(String::from).to_vec(), vec!["front1"]));
+    let once = |what: &str| zone.changes().iter().filter(|c| c.contains(what)).count();
+    assert_eq!((once("backup"), once("stop opennebula"), once("server-add")), (2, 1, 1));
+}
+
+#[test]
+fn an_addition_that_stopped_is_taken_back() {
+    let zone = stopped();
+    zone.world.hawiz(&["rollback", "--yes"]).is(9);
+    assert_eq!(zone.members(), THREE);
+    let at = |path: &str| zone.world.dir.join("w").join(path);
+    assert_eq!(std::fs::read_to_string(at("front4/database")).expect("it is there"), "own");
+    assert!(
+        at("front4/active-opennebula").exists()
+            && !at("front4/root/hawiz.db").exists()
+            && !at("front1/root/hawiz.db").exists()
+    );
+}
+
+#[test]
+fn in_russian_every_line_but_those_of_commands_keeps_to_80_columns() {
+    let zone = zone(&FOUR);
+    let shown = zone.world.hawiz(&["plan", "failover", "--from", "front1", "--lang", "ru"]).is(0).out;
+    let cyrillic = |l: &&str| l.chars().any(|c| ('а'..='я').contains(&c));
+    let lines: Vec<&str> = shown.lines().filter(cyrillic).collect();
+    assert!(lines.len() > 20, "{shown}");
+    let wide: Vec<&&str> = lines.iter().filter(|l| l.chars().count() > 80).collect();
+    assert!(wide.is_empty(), "{wide:?}");
+    // What stands at the right edge ends in one column, however many bytes stand before it.
+    let ends: Vec<usize> = lines.iter().filter(|l| l.trim().contains("   ")).map(|l| l.chars().count()).collect();
+    assert!(ends.len() > 15 && ends.iter().all(|n| *n == 80), "{ends:?}");
+}

@@ -188,6 +188,7 @@ fn every_shipped_toml_parses() {
     for path in files("playbooks", "toml") {
         let text = std::fs::read_to_string(&path).expect("a playbook can be read");
         let mut problems = Problems::default();
+        // `NAME.LANG.toml` is a translation.
         match path.file_stem().is_some_and(|stem| stem.to_string_lossy().contains('.')) {
             true => drop(Translation::parse(&short(&path), &text, &mut problems)),
             false => drop(Playbook::parse(&short(&path), &text, &mut problems)),

@@ -15,8 +15,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Playbooks in the binary, by name.
-pub(super) const EMBEDDED: [(&str, &str); 2] =
-    [("osmh", include_str!("../../playbooks/osmh.toml")), ("xcat", include_str!("../../playbooks/xcat.toml"))];
+pub(super) const EMBEDDED: [(&str, &str); 3] = [
+    ("brest", include_str!("../../playbooks/brest.toml")),
+    ("osmh", include_str!("../../playbooks/osmh.toml")),
+    ("xcat", include_str!("../../playbooks/xcat.toml")),
+];
 
 /// All that was read for one command.
 pub(super) struct Read {

@@ -13,7 +13,10 @@ use crate::tongue;
 use std::path::Path;
 
 /// Translations in the binary: playbook, language, text.
-const EMBEDDED: [(&str, &str, &str); 1] = [("osmh", "de", include_str!("../../playbooks/osmh.de.toml"))];
+const EMBEDDED: [(&str, &str, &str); 2] = [
+    ("brest", "ru", include_str!("../../playbooks/brest.ru.toml")),
+    ("osmh", "de", include_str!("../../playbooks/osmh.de.toml")),
+];
 /// How a playbook in the binary is called among a plan's sources.
 pub(super) const INSIDE: &str = " (in hawiz)";
 

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
 
 const PROGRAMS: [&str; 16] = [
     "systemctl",
@@ -128,9 +129,17 @@ impl Zone {
         let all = ["front1", "front2", "front3", "front4"];
         all.iter().flat_map(|n| self.world.trace(n).into_iter().map(move |l| format!("{n}: {l}"))).collect()
     }
-    /// Power off: nothing of it runs, nobody gets in.
+    /// Power off: nothing of it runs, nobody gets in, and the others elect.
     pub fn kill(&self, node: &str) {
         self.world.put(&format!("w/{node}/dead"), "");
+        let dir = &self.world.dir;
+        let show = Command::new(dir.join("bin/onezone"))
+            .args(["show", "0"])
+            .env("W", dir.join("w"))
+            .env("NODE", node)
+            .output()
+            .expect("it is a program");
+        assert!(show.status.success(), "{}", String::from_utf8_lossy(&show.stderr));
     }
     /// Power on: what is enabled starts, and as far as it is concerned it may still hold the address.
     pub fn boot(&self, node: &str) {
