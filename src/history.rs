@@ -73,6 +73,8 @@ pub struct History {
     pub skipped_stages: BTreeMap<String, String>,
     /// Steps that a person chose to skip.
     pub skipped_by_choice: BTreeSet<String>,
+    /// Nodes whose lock this run has had.
+    pub locked: BTreeSet<String>,
     /// Captures, roles, choices of `one of`.
     pub values: BTreeMap<String, Value>,
     /// node → (identity, boot id) as seen last.
@@ -198,8 +200,8 @@ impl History {
             }
             Event::RunFinished { verdict, exit, .. } => self.finished = Some((*verdict, *exit)),
             Event::WentUnplanned { why, .. } => self.unplanned = Some(why.clone()),
+            Event::NodeLocked { node, .. } => drop(self.locked.insert(node.clone())),
             Event::NodeUnreachable { .. }
-            | Event::NodeLocked { .. }
             | Event::NodeHeld { .. }
             | Event::ProofTaken { .. }
             | Event::StageStarted { .. }

@@ -116,6 +116,32 @@ fn a_run_whose_station_is_lost_is_gone_on_with_by_another_and_the_first_does_not
 }
 
 #[test]
+fn a_run_that_was_taken_over_before_its_first_change_is_the_others_too() {
+    let world = World::new("format = 1\n");
+    // Once the lock is taken, its look waits for `go`.
+    let lock = world.dir.join("state/a/lock");
+    let looks = format!(
+        "name = \"First\"\ndone.sh = 'test ! -d {} || while ! test -e \"$w/go\"; do sleep 0.02; done; test -e \"$w/first\"'\n\
+         run.sh = 'echo first >>\"$w/$node/trace\"; : >\"$w/first\"'\nundo.none = \"nothing\"\n",
+        lock.display()
+    );
+    world.playbook(&lonely(&[&looks]));
+    world.lonely_site();
+    let first = First::start(&world, &["activate", "--on", "a", "--yes"]);
+    until("the node is locked and copied to", || world.locked("a") && !copies(&world, "a").is_empty());
+    drop(first);
+    world.put("w/go", "");
+    let run = world.runs().pop().expect("it has begun");
+    there(&world, &["unlock", "a", "--reason", "it is gone"]).is(0);
+    there(&world, &["resume", "--from", "a", &run, "--yes"]).is(0);
+    assert_eq!(world.trace("a"), ["first"]);
+    // All is done already, but not by this one.
+    let late = world.hawiz(&["resume", &run, "--yes"]).is(5);
+    assert!(late.out.contains("another station has taken this run over on a"), "{}", late.out);
+    assert!(!world.locked("a"));
+}
+
+#[test]
 fn a_frozen_station_that_wakes_after_it_was_taken_over_ends_with_five_and_says_who_and_why() {
     let (world, mut first, run) = in_the_middle();
     first.signal("-STOP");

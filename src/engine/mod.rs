@@ -249,6 +249,8 @@ impl<'a> Engine<'a> {
         let resumed = self.history.changed();
         if resumed {
             self.lock_all()?;
+        } else {
+            self.lock_again()?;
         }
         self.crossed = self.across();
         if plan.failover.is_some() && !resumed {

@@ -148,6 +148,13 @@ impl Engine<'_> {
         self.lock_these(nodes)
     }
 
+    /// A run that was ended before its first change takes the locks it had, where it can: another station may have gone on with
+    /// it since, and then there is nothing more for this one to do, not even where all is done already.
+    pub(super) fn lock_again(&mut self) -> Go {
+        let had: Vec<String> = self.history.locked.iter().filter(|n| self.greeted.contains_key(*n)).cloned().collect();
+        if had.is_empty() { Ok(()) } else { self.lock_these(had) }
+    }
+
     pub(super) fn lock_these(&mut self, mut nodes: Vec<String>) -> Go {
         let plan = self.plan;
         if plan.exclusive {
