@@ -257,6 +257,27 @@ fn a_run_that_went_unplanned_is_resumed_as_one() {
 }
 
 #[test]
+fn a_source_that_is_on_again_when_its_run_is_resumed_is_fenced_again() {
+    let world = pair(DEVICE);
+    let answers = [("Type `a`", "a"), ("Continue?", "q")];
+    talked(&world, &["failover", "--from", "a", "--to", "b", "--unplanned"], &answers).is(6);
+    let offs = || {
+        let sent = std::fs::read_to_string(world.dir.join("fenced")).expect("the agent keeps it");
+        sent.lines().filter(|l| l.starts_with("action=off")).count()
+    };
+    assert_eq!(offs(), 1);
+    std::fs::remove_file(world.dir.join("off-1")).expect("it is off");
+    // Nobody is there who would see that.
+    world.put("answers.toml", "[gates]\n\"fence/cut-the-power\" = \"a\"\n");
+    let ended = world.hawiz(&["resume", "--yes", "--answers", "answers.toml"]).is(6);
+    assert!(ended.out.contains("a was fenced in this run, but its power is on: "), "{}", ended.out);
+    assert!(ended.out.contains("on a terminal `hawiz resume` cuts the power of a anew"), "{}", ended.out);
+    assert_eq!((offs(), world.trace("b")), (1, Vec::<String>::new()));
+    talked(&world, &["resume"], &[("Type `a`", "a"), ("Continue?", "y")]).is(0);
+    assert_eq!((offs(), world.trace("b")), (2, vec!["prepare".into(), "start".into()]));
+}
+
+#[test]
 fn where_fencing_fails_a_person_may_vouch_instead() {
     let world = pair(DEVICE);
     world.put("device-1", "fails");

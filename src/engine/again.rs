@@ -90,6 +90,44 @@ impl Engine<'_> {
         Ok(())
     }
 
+    /// A fencing of an earlier sitting that does not hold (the power is on again, or the node shows a sign of life) has its turn
+    /// again, whole: what said *off* once is no proof now, and to look again at its answer would lead nowhere.
+    pub(super) fn still_off(&mut self) -> Go {
+        let plan = self.plan;
+        let Some((lost, fence)) = plan.lost().and_then(|lost| Some((lost, plan.fence_of(lost)?))) else {
+            return Ok(());
+        };
+        let steps: Vec<&Step> = plan.steps().filter(|s| fence.steps.contains(&s.instance)).collect();
+        let off: Vec<&Step> = steps.iter().copied().filter(|s| s.changes()).collect();
+        let sent = |s: &&Step| matches!(self.history.outcome(&s.instance), Some(Outcome::Done));
+        if off.is_empty() || !off.iter().all(sent) || self.across() {
+            return Ok(());
+        }
+        let mut on = None;
+        for step in &steps {
+            let (What::Check(check), Some(node)) = (&step.what, self.node_of(&step.place)) else { continue };
+            for (_, look) in &check.looks {
+                let seen = self.look(step, &node, look, Purpose::Proof)?;
+                if seen.answer == Answer::No {
+                    on = Some(format!("its power is on: {}", seen.shown()));
+                }
+            }
+        }
+        if on.is_none() {
+            on = self.sign_of_life(lost)?.map(|sign| format!("it shows a sign of life: {sign}"));
+        }
+        let Some(why) = on else { return Ok(()) };
+        let why = format!("{lost} was fenced in this run, but {why}");
+        self.record(Event::Noted { text: why.clone() })?;
+        // Behind the gate of its stage, which somebody answers who saw this.
+        if !self.prompter.person() {
+            self.hints.push(format!("on a terminal `hawiz resume` cuts the power of {lost} anew"));
+            return Err(Halt::Stopped(why));
+        }
+        self.redo.extend(off.iter().map(|s| s.instance.clone()));
+        Ok(())
+    }
+
     /// A guard of changes that were made since: they may have made it false, so it is only said.
     fn still_true(&mut self, step: &Step, check: &Check) -> Go {
         let seen = self.looks(step, check)?;

@@ -263,6 +263,7 @@ impl<'a> Engine<'a> {
         self.crossed |= plan.lost().is_some_and(|n| plan.fence_of(n).is_none());
         if resumed {
             self.still_so()?;
+            self.still_off()?;
         }
         self.fit_to_take_over()?;
         for n in 0..plan.stages.len() {
