@@ -168,6 +168,7 @@ fn a_dead_station_is_noticed_and_the_survivor_serves() {
     site.stations[0].die();
     site.world.hawiz(&LOST).is(0);
     assert!(site.all("StationA", OUT) && site.all("StationB", IN), "{}", site.states());
+    clients.settle();
     let then = clients.seen();
     clients.go_on();
     let now = clients.seen();

@@ -379,6 +379,8 @@ pub struct Seen {
     pub b: u32,
     pub tls: u32,
     pub lost: Vec<String>,
+    /// Requests that have ended, by port.
+    pub ended: [u32; 3],
 }
 
 impl Clients {
@@ -397,6 +399,7 @@ impl Clients {
                             Ok(_) => seen.tls += 1,
                             Err(why) => seen.lost.push(format!("port {port}: {why}")),
                         }
+                        seen.ended[i] += 1;
                         drop(seen);
                         thread::sleep(Duration::from_millis(2));
                     }
@@ -407,6 +410,13 @@ impl Clients {
     }
     pub fn seen(&self) -> Seen {
         self.seen.lock().expect("nobody fails with it").clone()
+    }
+    /// Until whatever was under way has ended: a request that hangs at a dead station is lost later than the station.
+    pub fn settle(&self) {
+        let then = self.seen().ended;
+        until("what was under way has ended", || {
+            self.seen().ended.iter().zip(then).all(|(now, then)| *now >= then + 2)
+        });
     }
     /// Fifty requests more, each port among them.
     pub fn go_on(&self) {
