@@ -332,6 +332,17 @@ fn a_peer_that_does_not_answer_must_be_vouched_for() {
 }
 
 #[test]
+fn the_demo_fails_over_and_back() {
+    let world = World::new("failover");
+    world.ends(0, &format!("{} --yes", first_command()));
+    world.ends(0, "cargo demo failover --yes");
+    world.ends(4, "cargo demo activate --on alpha --yes");
+    world.ends(0, "cargo demo failover --yes");
+    world.ends(0, "cargo demo deactivate --on alpha --yes");
+    world.clean();
+}
+
+#[test]
 fn what_cannot_be_undone_wants_a_typed_word() {
     let world = World::new("wipe");
     fs::create_dir_all(world.path("disk")).expect("a folder");
