@@ -10,8 +10,28 @@ lab_dir=${HAWIZ_LAB_DIR:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/hawiz-lab}
 # The layer is made anew when what it is made of has changed.
 lab_recipe=$(cat "$here/prepare" "$here/layer.sql" | cksum)
 lab_layer=$lab_dir/layer-${lab_recipe%% *}
-lab_nodes='xcatmn1 xcatmn2'
 lab_stations='station1 station2'
+
+# Reads the world: which hosts there are, their addresses, and what is on them before they boot. `worlds/NAME/world.sh` sets
+# lab_nodes and lab_gateway, and has address NODE, binds RUN NODE, furnish_run RUN, furnish NODE ROOT; beside it lie the site
+# file `hawiz.toml`, and in `guest` files for every host.
+world() { # name
+  lab_world=$here/worlds/$1
+  [ -e "$lab_world/world.sh" ] || die "there is no world \`$1\`"
+  # shellcheck disable=SC1091
+  . "$lab_world/world.sh"
+}
+# The world of a run.
+world_of() { # run
+  # (Without one it was torn down before it had any hosts.)
+  lab_name=xcat
+  { read -r lab_name <"$1/world"; } 2>/dev/null || :
+  world "$lab_name"
+}
+# The address of a station: in the network of the world, from .201 on.
+station_address() { # station
+  echo "${lab_gateway%.*}.20${1#station}/${lab_gateway#*/}"
+}
 
 say() { printf 'lab: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }

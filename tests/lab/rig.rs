@@ -58,6 +58,10 @@ impl Lab {
     }
     /// The same; each host has a disk of its own of so many MiB, which can be filled.
     pub fn boot(test: &str, disk: Option<u32>) -> Option<Lab> {
+        Lab::world(test, "xcat", disk)
+    }
+    /// The same with the hosts of another world (`tests/lab/worlds`).
+    pub fn world(test: &str, world: &str, disk: Option<u32>) -> Option<Lab> {
         let wish = std::env::var("HAWIZ_LAB").unwrap_or_default();
         let can = Command::new(script("can")).output().expect("`sh` runs tests/lab/can");
         let why = match wish.as_str() {
@@ -72,7 +76,7 @@ impl Lab {
             return None;
         }
         let mut up = Command::new(script("up"));
-        up.arg(std::process::id().to_string()).env_remove("HAWIZ_LAB_DISK");
+        up.arg(std::process::id().to_string()).env_remove("HAWIZ_LAB_DISK").env("HAWIZ_LAB_WORLD", world);
         up.envs(disk.map(|mib| ("HAWIZ_LAB_DISK", mib.to_string())));
         let up = up.output().expect("`sh` runs tests/lab/up");
         assert!(up.status.success(), "the lab did not come up: {}", text(&up.stderr));
