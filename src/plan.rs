@@ -7,10 +7,11 @@
 //! ([`crate::resolve`]), and its digest covers all that a node will see.
 
 mod failover;
+mod step;
 
 pub use failover::{Failover, Fence, what};
 
-use crate::shell::{Command, Value, Want, Word};
+use crate::shell::{Command, Value, Word};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -461,48 +462,5 @@ impl Plan {
         for step in self.steps().chain(proofs) {
             step.for_commands(&mut each);
         }
-    }
-}
-
-impl Step {
-    /// Every command of the step.
-    pub fn for_commands<'a>(&'a self, mut each: impl FnMut(&'a Command)) {
-        self.when.iter().for_each(|l| each(&l.command));
-        let (looks, undo): (Vec<&Look>, _) = match &self.what {
-            What::Check(c) => (c.looks.iter().map(|(_, l)| l).collect(), None),
-            What::Change(c) => {
-                each(&c.run);
-                (c.done.iter().chain(&c.verify).collect(), Some(&c.undo))
-            }
-            What::Manual(m) => (m.done.iter().chain(&m.verify).collect(), Some(&m.undo)),
-        };
-        looks.into_iter().for_each(|l| each(&l.command));
-        if let Some(Undo::Run(c)) = undo {
-            each(c);
-        }
-    }
-    /// Whether it changes something (a check never does).
-    pub fn changes(&self) -> bool {
-        !matches!(self.what, What::Check(_))
-    }
-    /// Every run-time value its commands need, `before` excepted.
-    pub fn wants(&self) -> Vec<&Want> {
-        let mut all: Vec<&Want> = Vec::new();
-        match &self.what {
-            What::Check(c) => c.looks.iter().for_each(|(_, l)| all.extend(&l.command.wants)),
-            What::Change(c) => {
-                all.extend(&c.run.wants);
-                for look in c.done.iter().chain(&c.verify) {
-                    all.extend(&look.command.wants);
-                }
-            }
-            What::Manual(m) => {
-                for look in [&m.done, &m.verify].into_iter().flatten() {
-                    all.extend(&look.command.wants);
-                }
-            }
-        }
-        all.retain(|w| w.key != crate::shell::BEFORE);
-        all
     }
 }

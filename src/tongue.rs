@@ -189,15 +189,6 @@ impl Teller {
         let proofs = self.plan.proof.iter().chain(&self.plan.closing).chain(&self.plan.undone).flat_map(|p| &p.steps);
         let mut all = self.plan.steps().chain(instead.into_iter().flat_map(Plan::steps)).chain(proofs);
         let step = all.find(|s| s.instance == instance)?;
-        let mut title = step.title.clone();
-        for part in &mut title.0 {
-            if let Part::Name(name) = part {
-                let key = step.wants().iter().find(|w| w.var == *name).map_or(name.clone(), |w| w.key.clone());
-                if let Some(value) = self.values.get(&key) {
-                    *part = Part::Text(value.clone());
-                }
-            }
-        }
-        Some(title.shown())
+        Some(step.titled(|key| self.values.get(key).cloned()))
     }
 }

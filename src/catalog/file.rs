@@ -62,14 +62,11 @@ impl Edit<'_> {
     pub fn recipe(&self, args: &Args) -> Recipe {
         let Edit { file, args: words, look, refuse, with, without } = self;
         let refuse = if refuse.is_empty() { String::new() } else { format!("{refuse} {file} {words}\n") };
-        Recipe {
-            done: Some(args.look(&format!("file_before {file}\n{look} {file} {words}"))),
-            run: args.change(&format!("{refuse}file_edit {file} {with} {words}")),
-            verify: None,
-            undo: Undo::Run(args.change(&format!("file_restore {file} \"$before\" {with} {without} {words}"))),
-            paths: vec![],
-            addresses: vec![],
-        }
+        Recipe::plain(
+            args.look(&format!("file_before {file}\n{look} {file} {words}")),
+            args.change(&format!("{refuse}file_edit {file} {with} {words}")),
+            Undo::Run(args.change(&format!("file_restore {file} \"$before\" {with} {without} {words}"))),
+        )
     }
 }
 

@@ -75,19 +75,19 @@ pub(super) fn owns(p: &Record, fill: &dyn Fill) -> Result<Value, String> {
 
 pub(super) fn own(p: &Record, fill: &dyn Fill) -> Result<Recipe, String> {
     let (args, mount) = record(p, fill)?;
-    Ok(recipe(
+    Ok(Recipe::plain(
         args.look(&format!("owns @record@ @node@{mount}")),
         args.change(&format!("own_record @record@ @node@{mount}")),
-        args.change(&format!("record_back @record@ @node@ \"$before\"{mount}")),
+        Undo::Run(args.change(&format!("record_back @record@ @node@ \"$before\"{mount}"))),
     ))
 }
 
 pub(super) fn disown(p: &Record, fill: &dyn Fill) -> Result<Recipe, String> {
     let (args, mount) = record(p, fill)?;
-    Ok(recipe(
+    Ok(Recipe::plain(
         args.look(&format!("disowned @record@ @node@{mount}")),
         args.change("rm @record@\nrecord_lasts @record@"),
-        args.change(&format!("record_back @record@ @node@ \"$before\"{mount}")),
+        Undo::Run(args.change(&format!("record_back @record@ @node@ \"$before\"{mount}"))),
     ))
 }
 
@@ -112,16 +112,11 @@ pub(super) fn guarded(p: &Guard, fill: &dyn Fill) -> Result<Value, String> {
 
 pub(super) fn install(p: &Guard, fill: &dyn Fill) -> Result<Recipe, String> {
     let (args, words) = guard(p, fill)?;
-    Ok(recipe(
+    Ok(Recipe::plain(
         args.look(&format!("boot_guarded {words}")),
         args.change(&format!(
             "_files=$(guard_wanted {words})\nprintf '%s\\n' \"$_files\" | guard_lay @name@\nsystemctl daemon-reload"
         )),
-        args.change("printf %s \"$before\" | guard_lay @name@\nsystemctl daemon-reload"),
+        Undo::Run(args.change("printf %s \"$before\" | guard_lay @name@\nsystemctl daemon-reload")),
     ))
-}
-
-fn recipe(done: Value, run: Value, undo: Value) -> Recipe {
-    let undo = Undo::Run(undo);
-    Recipe { done: Some(done), run, verify: None, undo, paths: Vec::new(), addresses: Vec::new() }
 }

@@ -63,23 +63,19 @@ fn state(wanted: &str) -> String {
 pub(super) fn drain(p: &Server, fill: &dyn Fill) -> Result<Recipe, String> {
     let run = args(p, fill)?.change(&format!("{SPARE}{}", state("drain")));
     let undo = args(p, fill)?.change(&state("\"$before\""));
-    Ok(recipe(look(p, fill, "haproxy_is drained")?, run, Undo::Run(undo)))
+    Ok(Recipe::plain(look(p, fill, "haproxy_is drained")?, run, Undo::Run(undo)))
 }
 pub(super) fn out(p: &Server, fill: &dyn Fill) -> Result<Recipe, String> {
     let run = args(p, fill)?.change(&format!("{SPARE}{}", state("maint")));
     let undo = args(p, fill)?.change(&state("\"$before\""));
-    Ok(recipe(look(p, fill, "haproxy_is out")?, run, Undo::Run(undo)))
+    Ok(Recipe::plain(look(p, fill, "haproxy_is out")?, run, Undo::Run(undo)))
 }
 pub(super) fn ready(p: &Server, fill: &dyn Fill) -> Result<Recipe, String> {
     let run = args(p, fill)?.change(&state("ready"));
     let undo = args(p, fill)?.change(&format!("{SPARE}{}", state("\"$before\"")));
-    Ok(recipe(look(p, fill, "haproxy_is up")?, run, Undo::Run(undo)))
+    Ok(Recipe::plain(look(p, fill, "haproxy_is up")?, run, Undo::Run(undo)))
 }
 pub(super) fn cut(p: &Server, fill: &dyn Fill) -> Result<Recipe, String> {
     let run = args(p, fill)?.change("haproxy_tell @socket@ shutdown sessions server @backend@/@server@");
-    Ok(recipe(idle(p, fill)?, run, Undo::None("what was cut is opened anew by its client".into())))
-}
-
-fn recipe(done: Value, run: Value, undo: Undo) -> Recipe {
-    Recipe { done: Some(done), run, verify: None, undo, paths: Vec::new(), addresses: Vec::new() }
+    Ok(Recipe::plain(idle(p, fill)?, run, Undo::None("what was cut is opened anew by its client".into())))
 }

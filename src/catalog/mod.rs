@@ -78,6 +78,13 @@ pub struct Recipe {
     pub addresses: Vec<Word>,
 }
 
+impl Recipe {
+    /// A change that `done` decides, and that moves neither a path nor an address.
+    fn plain(done: Value, run: Value, undo: Undo) -> Recipe {
+        Recipe { done: Some(done), run, verify: None, undo, paths: Vec::new(), addresses: Vec::new() }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Undo {
     Run(Value),

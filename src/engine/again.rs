@@ -97,25 +97,15 @@ impl Engine<'_> {
         let Some((lost, fence)) = plan.lost().and_then(|lost| Some((lost, plan.fence_of(lost)?))) else {
             return Ok(());
         };
-        let steps: Vec<&Step> = plan.steps().filter(|s| fence.steps.contains(&s.instance)).collect();
-        let off: Vec<&Step> = steps.iter().copied().filter(|s| s.changes()).collect();
+        let off: Vec<&Step> = plan.steps().filter(|s| s.changes() && fence.steps.contains(&s.instance)).collect();
         let sent = |s: &&Step| matches!(self.history.outcome(&s.instance), Some(Outcome::Done));
         if off.is_empty() || !off.iter().all(sent) || self.across() {
             return Ok(());
         }
-        let mut on = None;
-        for step in &steps {
-            let (What::Check(check), Some(node)) = (&step.what, self.node_of(&step.place)) else { continue };
-            for (_, look) in &check.looks {
-                let seen = self.look(step, &node, look, Purpose::Proof)?;
-                if seen.answer == Answer::No {
-                    on = Some(format!("its power is on: {}", seen.shown()));
-                }
-            }
-        }
-        if on.is_none() {
-            on = self.sign_of_life(lost)?.map(|sign| format!("it shows a sign of life: {sign}"));
-        }
+        let on = match self.power_is_on(fence)? {
+            Some(on) => Some(format!("its power is on: {on}")),
+            None => self.sign_of_life(lost)?.map(|sign| format!("it shows a sign of life: {sign}")),
+        };
         let Some(why) = on else { return Ok(()) };
         let why = format!("{lost} was fenced in this run, but {why}");
         self.record(Event::Noted { text: why.clone() })?;

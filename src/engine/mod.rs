@@ -382,16 +382,7 @@ impl<'a> Engine<'a> {
 
     /// A step's title with what the run has learnt.
     fn title(&self, step: &Step) -> String {
-        let mut title = step.title.clone();
-        for part in &mut title.0 {
-            if let crate::shell::Part::Name(name) = part {
-                let key = step.wants().iter().find(|w| w.var == *name).map_or(name.clone(), |w| w.key.clone());
-                if let Some(v) = self.value(&key) {
-                    *part = crate::shell::Part::Text(v);
-                }
-            }
-        }
-        title.shown()
+        step.titled(|key| self.value(key))
     }
 
     /// A signal between steps.

@@ -8,7 +8,7 @@
 use super::looks::{Seen, evidence};
 use super::{Engine, Go, Halt};
 use crate::event::{Event, Proven, Purpose};
-use crate::plan::{Answer, Proof, What};
+use crate::plan::{Answer, Fence, Proof, What};
 use crate::prompt::{Answer as Said, Question};
 use std::time::Duration;
 
@@ -69,19 +69,17 @@ impl Engine<'_> {
     }
 
     fn proof_taken(&mut self, node: String, proven: Proven, again: bool, refused: &mut Vec<String>) -> Go {
-        {
-            self.record(Event::ProofTaken { node: node.clone(), proven: proven.clone(), again })?;
-            self.proven.insert(node.clone(), proven.clone());
-            match proven {
-                Proven::LookedAt | Proven::Attested | Proven::Fenced(_) => {}
-                Proven::Active(why) => refused.push(format!("{node} is active: {why}")),
-                Proven::Alive(why) => {
-                    let fenced = self.plan.fence_of(&node).is_some_and(|f| self.is_fenced(f));
-                    let but = if fenced { "was fenced" } else { "was vouched for" };
-                    refused.push(format!("{node} {but}, but it shows a sign of life: {why}"))
-                }
-                Proven::CannotTell(why) => refused.push(format!("{node} is not proven inactive: {why}")),
+        self.record(Event::ProofTaken { node: node.clone(), proven: proven.clone(), again })?;
+        self.proven.insert(node.clone(), proven.clone());
+        match proven {
+            Proven::LookedAt | Proven::Attested | Proven::Fenced(_) => {}
+            Proven::Active(why) => refused.push(format!("{node} is active: {why}")),
+            Proven::Alive(why) => {
+                let fenced = self.plan.fence_of(&node).is_some_and(|f| self.is_fenced(f));
+                let but = if fenced { "was fenced" } else { "was vouched for" };
+                refused.push(format!("{node} {but}, but it shows a sign of life: {why}"))
             }
+            Proven::CannotTell(why) => refused.push(format!("{node} is not proven inactive: {why}")),
         }
         Ok(())
     }
@@ -132,16 +130,25 @@ impl Engine<'_> {
         }
         // Somebody may have switched it on again since.
         let ask = again || self.earlier.is_some();
-        for step in plan.steps().filter(|s| ask && fence.steps.contains(&s.instance)) {
+        if ask && let Some(on) = self.power_is_on(fence)? {
+            return Ok(Proven::Active(format!("its power is on again: {on}")));
+        }
+        Ok(Proven::Fenced(fence.by.clone()))
+    }
+
+    /// What the first device that says *on* says; `None`: none of them does.
+    pub(super) fn power_is_on(&mut self, fence: &Fence) -> Go<Option<String>> {
+        let plan = self.plan;
+        for step in plan.steps().filter(|s| fence.steps.contains(&s.instance)) {
             let (What::Check(check), Some(at)) = (&step.what, self.node_of(&step.place)) else { continue };
             for (_, look) in &check.looks {
                 let seen = self.look(step, &at, look, Purpose::Proof)?;
                 if seen.answer == Answer::No {
-                    return Ok(Proven::Active(format!("its power is on again: {}", seen.shown())));
+                    return Ok(Some(seen.shown()));
                 }
             }
         }
-        Ok(Proven::Fenced(fence.by.clone()))
+        Ok(None)
     }
 
     /// All checks of `inactive` on each of these: the nodes side by side, the checks of one in order. One that is false

@@ -130,12 +130,21 @@ pub struct Cast {
     lost: Option<String>,
     /// `on` of a stage that `use`s these.
     on: Option<Vec<crate::playbook::At<String>>>,
+    /// `when` of a stage that `use`s these, and where it looks.
+    when: Option<When>,
     /// Put in front of stage ids.
     prefix: String,
     /// Where steps run that say nothing.
     default_on: &'static str,
     /// Procedures being laid out, against going round in circles.
     within: Vec<String>,
+}
+
+/// A condition that stages are under which `use` brought in.
+#[derive(Clone, Debug)]
+struct When {
+    look: crate::playbook::At<crate::playbook::LookDef>,
+    on: On,
 }
 
 impl Resolver<'_> {

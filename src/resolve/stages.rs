@@ -4,10 +4,13 @@
 //! ids; a gate is never lower than what stands behind it.
 
 use super::scope::{Bound, On, Scope};
-use super::{Cast, Resolver, compile, digest_of, stage_id, steps};
+use super::{Cast, Resolver, When, compile, digest_of, stage_id, steps};
 use crate::plan;
 use crate::playbook::{At, Condition, InputKind, Stage};
 use crate::problem::did_you_mean;
+
+const TWICE: &str = "the stage that `use`s this one has a `when`, and a stage has one condition";
+const ONE_WHEN: &str = "write one `when` that asks both";
 
 impl Resolver<'_> {
     pub(super) fn stages(&mut self, proc: &str, stages: &[Stage], cast: &Cast) -> Vec<plan::Stage> {
@@ -39,6 +42,13 @@ impl Resolver<'_> {
         let mut inner = cast.clone();
         inner.within.push(used.value.clone());
         inner.on = stage.on.clone().or(inner.on);
+        if let Some(look) = &stage.when {
+            if cast.when.is_some() {
+                self.problem(&look.span, TWICE).hint = Some(ONE_WHEN.into());
+            }
+            let on = self.where_asked(stage, cast);
+            inner.when = Some(When { look: look.clone(), on });
+        }
         if let Some(id) = &stage.id {
             inner.prefix = format!("{}{}/", cast.prefix, id.value);
         }
@@ -83,14 +93,14 @@ impl Resolver<'_> {
                 self.step(&id, stage, step, cast, &mut steps);
             }
         }
-        let first = cast.target.clone().filter(|t| Some(t) != cast.lost.as_ref()).map_or(On::Here, On::Node);
-        let (when, when_on) = match &stage.when {
-            Some(def) => {
-                let words = cast.on.as_ref().or(stage.on.as_ref());
-                let ons = self.on(words.map(Vec::as_slice), cast, &stage.span);
-                let on = ons.into_iter().next().unwrap_or(first);
+        let own = stage.when.as_ref().map(|def| When { look: def.clone(), on: self.where_asked(stage, cast) });
+        if let (Some(own), Some(_)) = (&own, &cast.when) {
+            self.problem(&own.look.span, TWICE).hint = Some(ONE_WHEN.into());
+        }
+        let (when, when_on) = match own.or_else(|| cast.when.clone()) {
+            Some(When { look: def, on }) => {
                 let scope = Scope::new(&self.world, on.clone(), cast);
-                let look = compile::look(def, &scope, self.pb);
+                let look = compile::look(&def, &scope, self.pb);
                 let look = self.took(look, &def.span);
                 (look, Some(steps::place(&on)))
             }
@@ -105,6 +115,14 @@ impl Resolver<'_> {
         let digest = digest_of(&steps);
         let of = cast.target.clone().filter(|_| cast.failover);
         Some(plan::Stage { id, title, about, owner: stage.owner.clone(), gate, when, when_on, of, steps, digest })
+    }
+
+    /// Where a stage's `when` looks.
+    fn where_asked(&mut self, stage: &Stage, cast: &Cast) -> On {
+        let words = cast.on.as_ref().or(stage.on.as_ref());
+        let ons = self.on(words.map(Vec::as_slice), cast, &stage.span);
+        let target = || cast.target.clone().filter(|t| Some(t) != cast.lost.as_ref()).map_or(On::Here, On::Node);
+        ons.into_iter().next().unwrap_or_else(target)
     }
 
     fn titled(&mut self, text: &str, cast: &Cast, span: &std::ops::Range<usize>) -> String {

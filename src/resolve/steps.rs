@@ -59,16 +59,24 @@ impl Resolver<'_> {
         if ons.is_empty() {
             return;
         }
-        // Loops may run over `others`, so they are laid out for each place.
-        if is_check && (ons.len() > 1 || step.true_on.is_some()) {
-            let all = self.items(step, cast, &ons[0]);
-            for items in all {
+        let first = self.items(step, cast, &ons[0]);
+        let wrong = self.problems.list.len();
+        let rest: Vec<_> = ons[1..].iter().map(|on| self.items(step, cast, on)).collect();
+        self.problems.list.truncate(wrong);
+        // Loops may run over `others`, or over what a node's variables say.
+        let alike = rest.iter().all(|items| *items == first);
+        let together = is_check && (ons.len() > 1 || step.true_on.is_some());
+        if together && !alike && (step.same || step.role.is_some() || step.true_on.is_some()) {
+            self.problem(&step.span, "each node would loop over something else, and one answer is asked of all").hint =
+                Some("`each` must give the same items on all nodes here: name a group, or write them out".into());
+        } else if together && alike {
+            for items in first {
                 self.instance(stage_id, step, cast, &ons, items, out);
             }
         } else {
-            for on in ons {
-                for items in self.items(step, cast, &on) {
-                    self.instance(stage_id, step, cast, std::slice::from_ref(&on), items, out);
+            for (on, all) in ons.iter().zip(std::iter::once(first).chain(rest)) {
+                for items in all {
+                    self.instance(stage_id, step, cast, std::slice::from_ref(on), items, out);
                 }
             }
         }

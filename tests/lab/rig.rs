@@ -248,20 +248,29 @@ impl Person {
     /// Waits until `what` is on the screen after what was read before; then types `keys`.
     #[track_caller]
     pub fn asked(&mut self, what: &str, keys: &str) {
+        assert!(self.asked_perhaps(what, keys), "it ended before `{what}`:\n{}", self.screen());
+    }
+    /// The same of a question that need not come: false when it ended without.
+    #[track_caller]
+    pub fn asked_perhaps(&mut self, what: &str, keys: &str) -> bool {
         let until = Instant::now() + PATIENCE;
         loop {
+            let ended = self.child.try_wait().expect("ours").is_some();
             let screen = self.screen();
             if let Some(at) = screen.get(self.read..).and_then(|new| new.find(what)) {
                 self.read += at + what.len();
                 break;
             }
+            if ended {
+                return false;
+            }
             assert!(Instant::now() < until, "`{what}` never came on the screen:\n{screen}");
-            assert!(self.child.try_wait().expect("ours").is_none(), "it ended before `{what}`:\n{screen}");
             std::thread::sleep(Duration::from_millis(50));
         }
         // A question is drawn before its keys count; what is typed earlier is thrown away.
         std::thread::sleep(Duration::from_millis(300));
         self.child.stdin.as_mut().expect("piped").write_all(keys.as_bytes()).expect("script reads");
+        true
     }
     pub fn end(mut self) -> Said {
         let until = Instant::now() + PATIENCE;
