@@ -8,8 +8,8 @@
 use crate::fault::Fault;
 use crate::figures::{End, Ended, Report};
 use crate::observer::{NODES, Observer};
-use crate::rig::{Lab, PATIENCE, Said, text};
-use crate::station::{Station, Way, controller, ended, stations};
+use crate::rig::{Lab, PATIENCE, Said, ended, text};
+use crate::station::{Station, Way, controller, stations};
 use crate::support;
 use crate::trial::{Controller, Handover, Rival, Trial, Victim, answers, commands};
 use crate::writer::Writer;

@@ -6,8 +6,8 @@
 
 use crate::fault::Fault;
 use crate::observer::{NODES, Observer};
-use crate::rig::{Lab, PATIENCE, script};
-use crate::station::{Station, Way, ended, stations};
+use crate::rig::{Lab, PATIENCE, ended, script};
+use crate::station::{Station, Way, stations};
 use crate::trial::{Handover, answers, commands};
 use crate::writer::Writer;
 use std::fmt::Write as _;

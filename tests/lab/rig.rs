@@ -9,12 +9,15 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub const VIP: &str = "10.5.106.7";
 
-/// What one test may take; a hung test says where instead of hanging the suite.
+/// How long a test waits for something to come; a hung test says where instead of hanging the suite.
 pub const PATIENCE: Duration = Duration::from_secs(90);
+/// The same for a whole command.
+const ANY_COMMAND: Duration = Duration::from_secs(240);
 
 pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab").join(name)
@@ -63,7 +66,7 @@ impl Lab {
     /// The same with the hosts of another world (`tests/lab/worlds`).
     pub fn world(test: &str, world: &str, disk: Option<u32>) -> Option<Lab> {
         let wish = std::env::var("HAWIZ_LAB").unwrap_or_default();
-        let can = Command::new(script("can")).output().expect("`sh` runs tests/lab/can");
+        let can = whole(&mut Command::new(script("can")));
         let why = match wish.as_str() {
             "0" => Some("HAWIZ_LAB=0".to_string()),
             _ if !can.status.success() => Some(text(&can.stdout)),
@@ -78,7 +81,7 @@ impl Lab {
         let mut up = Command::new(script("up"));
         up.arg(std::process::id().to_string()).env_remove("HAWIZ_LAB_DISK").env("HAWIZ_LAB_WORLD", world);
         up.envs(disk.map(|mib| ("HAWIZ_LAB_DISK", mib.to_string())));
-        let up = up.output().expect("`sh` runs tests/lab/up");
+        let up = whole(&mut up);
         assert!(up.status.success(), "the lab did not come up: {}", text(&up.stderr));
         Some(Lab { run: PathBuf::from(text(&up.stdout)) })
     }
@@ -123,11 +126,11 @@ impl Lab {
         text(&out.stdout)
     }
     pub fn inside(&self, node: &str, shell: &str) -> Output {
-        Command::new(self.run.join("enter")).args([node, "sh", "-c", shell]).output().expect("the run has its enter")
+        whole(Command::new(self.run.join("enter")).args([node, "sh", "-c", shell]))
     }
     #[track_caller]
     pub fn power(&self, node: &str, how: &str) {
-        let out = Command::new(script("power")).arg(&self.run).args([node, how]).output().expect("`sh` runs it");
+        let out = whole(Command::new(script("power")).arg(&self.run).args([node, how]));
         assert!(out.status.success(), "{node} {how}: {}", text(&out.stderr));
     }
     /// From now on a start of xcatd takes this long, and starts are counted anew.
@@ -180,7 +183,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        let down = Command::new(script("down")).arg(&self.run).output().expect("`sh` runs tests/lab/down");
+        let down = whole(Command::new(script("down")).arg(&self.run));
         if std::thread::panicking() {
             return;
         }
@@ -205,15 +208,76 @@ impl Drop for Lab {
         }
         let disks = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
         let disks = disks.filter_map(|d| std::fs::read_to_string(d.path().join("loop/backing_file")).ok());
-        assert_eq!(disks.filter(|file| file.contains(&*self.run.to_string_lossy())).count(), 0, "a disk is left");
+        // (The name of one run may begin like another's.)
+        let run = format!("{}/", self.run.display());
+        assert_eq!(disks.filter(|file| file.contains(&run)).count(), 0, "a disk is left");
         let mounts = std::fs::read_to_string("/proc/self/mounts").expect("there is /proc");
-        assert!(!mounts.contains(&*self.run.to_string_lossy()), "{mounts}");
+        assert!(!mounts.contains(&run), "{mounts}");
         assert!(!self.run.exists());
     }
 }
 
+/// Runs a command to its end, without input. One that takes longer than any should is killed, and the test
+/// says what it was and what it had said.
+#[track_caller]
+pub fn whole(command: &mut Command) -> Output {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.expect("what the lab runs is there");
+    let heard = [reads(child.stdout.take().expect("piped")), reads(child.stderr.take().expect("piped"))];
+    let until = Instant::now() + ANY_COMMAND;
+    let status = loop {
+        let status = child.try_wait().expect("a child of ours");
+        if let Some(status) = status
+            && heard.iter().all(|(_, reader)| reader.is_finished())
+        {
+            break status;
+        }
+        if Instant::now() > until {
+            let _ = child.kill();
+            let _ = child.wait();
+            let so_far: Vec<String> =
+                heard.iter().map(|(bytes, _)| text(&bytes.lock().expect("it only adds"))).collect();
+            let what =
+                if status.is_some() { "ended, but something of it keeps its output open" } else { "does not end" };
+            panic!("{command:?} {what}:\n{}", so_far.join("\n"));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let [stdout, stderr] = heard.map(|(bytes, _)| std::mem::take(&mut *bytes.lock().expect("it only adds")));
+    Output { status, stdout, stderr }
+}
+
+/// All that comes, as it comes.
+fn reads(mut from: impl Read + Send + 'static) -> (Arc<Mutex<Vec<u8>>>, JoinHandle<()>) {
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&bytes);
+    let reader = std::thread::spawn(move || {
+        let mut some = [0; 4096];
+        while let Ok(n @ 1..) = from.read(&mut some) {
+            into.lock().expect("it only adds").extend_from_slice(&some[..n]);
+        }
+    });
+    (bytes, reader)
+}
+
+/// Waits for the end of a child; one that takes longer is killed, and has no code.
+pub fn ended(mut child: Child, patience: Duration) -> Option<i32> {
+    let until = Instant::now() + patience;
+    loop {
+        if let Some(status) = child.try_wait().expect("a child of ours") {
+            return status.code();
+        }
+        if Instant::now() > until {
+            let _ = child.kill();
+            let _ = child.wait();
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 pub fn said(mut command: Command) -> Said {
-    let out = command.output().expect("hawiz starts");
+    let out = whole(&mut command);
     Said { code: out.status.code(), out: text(&[out.stdout, out.stderr].concat()) }
 }
 
@@ -232,14 +296,7 @@ impl Person {
         let mut script = Command::new("script");
         script.args(["-qefc", &line.join(" "), "/dev/null"]).env("TERM", "xterm").env("NO_COLOR", "1");
         let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("util-linux has script");
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (mut out, into) = (child.stdout.take().expect("piped"), Arc::clone(&seen));
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(n @ 1..) = out.read(&mut bytes) {
-                into.lock().expect("nobody panics with it").extend_from_slice(&bytes[..n]);
-            }
-        });
+        let (seen, _) = reads(child.stdout.take().expect("piped"));
         Person { child, seen, read: 0 }
     }
     pub fn screen(&self) -> String {
@@ -272,18 +329,9 @@ impl Person {
         self.child.stdin.as_mut().expect("piped").write_all(keys.as_bytes()).expect("script reads");
         true
     }
-    pub fn end(mut self) -> Said {
-        let until = Instant::now() + PATIENCE;
-        let code = loop {
-            match self.child.try_wait().expect("a child of ours") {
-                Some(status) => break status.code(),
-                None if Instant::now() > until => {
-                    let _ = self.child.kill();
-                    break None;
-                }
-                None => std::thread::sleep(Duration::from_millis(50)),
-            }
-        };
-        Said { code, out: self.screen() }
+    pub fn end(self) -> Said {
+        let code = ended(self.child, PATIENCE);
+        let out = String::from_utf8_lossy(&self.seen.lock().expect("nobody panics with it")).into_owned();
+        Said { code, out }
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! `HAWIZ_CAMPAIGN=1` makes it longer; the seed is printed.
 
-use crate::rig::{Lab, Said, said};
+use crate::rig::{Lab, Said, ended, said};
 use crate::support::{Dice, campaign};
 use serde_json::Value;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 const NODE: &str = "xcatmn1";
 /// Steps, each of which leaves its line on the host's own disk.
@@ -88,21 +88,6 @@ fn outcome<'r>(records: &'r [Value], step: &str) -> Option<&'r str> {
     records.iter().rfind(ended).and_then(|r| r["event"]["outcome"]["is"].as_str())
 }
 
-fn ends(mut child: Child) -> Option<i32> {
-    let until = Instant::now() + Duration::from_secs(150);
-    loop {
-        if let Some(status) = child.try_wait().expect("a child of ours") {
-            return status.code();
-        }
-        if Instant::now() > until {
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!("hawiz hangs");
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn a_host_behind_ssh_whose_power_is_cut_at_any_moment_does_each_step_once_or_says_that_it_cannot_know() {
     let test = "a_host_behind_ssh_whose_power_is_cut_at_any_moment_does_each_step_once_or_says_that_it_cannot_know";
@@ -120,7 +105,7 @@ fn a_host_behind_ssh_whose_power_is_cut_at_any_moment_does_each_step_once_or_say
         lab.power(NODE, "off");
         std::thread::sleep(Duration::from_millis(dice.below(4_000)));
         lab.power(NODE, "on");
-        let first = ends(hawiz);
+        let first = ended(hawiz, Duration::from_secs(150));
         assert!(matches!(first, Some(0 | 4 | 6 | 7)), "cut {cut} after {ms} ms: {first:?}");
         let mut last = Said { code: first, out: String::new() };
         for _ in 0..4 {

@@ -3,11 +3,10 @@
 //! Why it exists: what one operator's machine knows, the other's does not. A failover that is begun at one and ended at the
 //! other, or at both at once, must not depend on a shared disk.
 
-use crate::rig::{Lab, Said, said, script, text};
+use crate::rig::{Lab, Said, said, script, text, whole};
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// How the hosts are reached.
 #[derive(Clone, Copy, PartialEq)]
@@ -29,7 +28,7 @@ pub struct Station<'l> {
 pub fn stations<'l>(lab: &'l Lab, way: Way, playbook: &str) -> [Station<'l>; 2] {
     let site = if way == Way::Ssh { "ssh.toml" } else { "hawiz.toml" };
     if way == Way::Ssh && !lab.run.join("station1").join(site).exists() {
-        let out = Command::new(script("stations")).arg(&lab.run).output().expect("`sh` runs tests/lab/stations");
+        let out = whole(Command::new(script("stations")).arg(&lab.run));
         assert!(out.status.success(), "{}", text(&out.stderr));
     }
     ["station1", "station2"].map(|name| Station { lab, name, site, playbook: script(playbook) })
@@ -127,20 +126,4 @@ pub fn requests(lab: &Lab, node: &str) -> Vec<String> {
     let text = std::fs::read_to_string(&file).unwrap_or_default();
     let _ = std::fs::remove_file(file);
     text.lines().map(String::from).collect()
-}
-
-/// Waits for the end of a child; one that takes longer is killed, and has no code.
-pub fn ended(mut child: Child, patience: Duration) -> Option<i32> {
-    let until = Instant::now() + patience;
-    loop {
-        if let Some(status) = child.try_wait().expect("a child of ours") {
-            return status.code();
-        }
-        if Instant::now() > until {
-            let _ = child.kill();
-            let _ = child.wait();
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
