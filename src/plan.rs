@@ -9,7 +9,7 @@
 mod failover;
 mod step;
 
-pub use failover::{Failover, Fence, what};
+pub use failover::{Early, Failover, Fence, what};
 
 use crate::shell::{Command, Value, Word};
 use serde::{Deserialize, Serialize};

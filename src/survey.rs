@@ -7,7 +7,7 @@
 
 use crate::engine::Wanted;
 use crate::event::{Looked, Proven, Purpose};
-use crate::plan::{Answer, Check, Look, OnFailure, Place, Plan, Proof, Step, What};
+use crate::plan::{Answer, Check, Early, Look, OnFailure, Place, Plan, Proof, Step, What};
 use crate::reach::{Ask, Reach, Reply, Sent};
 use crate::shell::Value;
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ pub struct Survey {
 
 /// Takes the looks of a plan. `proofs`: also of the peers.
 pub fn survey(plan: &Plan, reach: &mut dyn Reach, proofs: bool) -> Survey {
-    let mut s = Surveyor { plan, reach, out: Survey::default(), dirty: false };
+    let mut s = Surveyor { plan, reach, out: Survey::default(), early: plan.early_set(), dirty: false };
     s.meet(&plan.needs(proofs));
     if proofs {
         s.proofs();
@@ -55,6 +55,7 @@ struct Surveyor<'a> {
     reach: &'a mut dyn Reach,
     out: Survey,
     /// A change would have been made before this point.
+    early: Early<'a>,
     dirty: bool,
 }
 
@@ -276,7 +277,7 @@ impl Surveyor<'_> {
         }
         match verdict {
             Answer::Yes => self.out.passed += 1,
-            _ if self.dirty && !self.plan.is_early(step) => self.out.undecided += 1,
+            _ if self.dirty && !self.early.has(step) => self.out.undecided += 1,
             _ if step.on_failure == OnFailure::Continue => self.out.optional += 1,
             other => {
                 let said: Vec<String> = self

@@ -22,6 +22,8 @@ use crate::cli::{Cli, Command, Common, SchemaOf};
 use crate::problem::{Exit, Fatal};
 use crate::ui::{self, Style};
 use clap::Parser;
+use run::Way;
+use runs::Again;
 use std::io::{IsTerminal, Write};
 
 /// What a command gives: how the process ends.
@@ -74,10 +76,12 @@ fn dispatch(cli: Cli) -> Done {
         }
         Command::Nodes => roster::nodes(common),
         Command::Resume { run, from, answer, sets, answers } => {
-            runs::resume(common, run, from.as_deref(), &answer, answers.as_deref(), &sets)
+            let (from, answers) = (from.as_deref(), answers.as_deref());
+            runs::again(common, Again { way: Way::Run, run, from, answer: &answer, answers, sets: &sets })
         }
         Command::Rollback { run, from, answer, answers } => {
-            runs::rollback(common, run, from.as_deref(), &answer, answers.as_deref())
+            let (from, answers) = (from.as_deref(), answers.as_deref());
+            runs::again(common, Again { way: Way::RollBack, run, from, answer: &answer, answers, sets: &[] })
         }
         Command::Settle { node, answer, answers, reason } => {
             settle::settle(common, node, &answer, answers.as_deref(), reason.as_deref())

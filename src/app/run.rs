@@ -179,6 +179,7 @@ pub(super) fn marker() -> String {
 }
 
 /// What is to be done with a run.
+#[derive(Clone, Copy)]
 pub(super) enum Way {
     Run,
     RollBack,

@@ -8,7 +8,6 @@ use crate::history::History;
 use crate::journal::{self, Journal};
 use crate::plan::{Gate, Step};
 use crate::problem::{Exit, Fatal};
-use crate::site::Answers;
 use crate::ui::{self, Style, View};
 use crate::who::Who;
 use std::ffi::OsString;
@@ -92,63 +91,42 @@ pub(super) fn show(common: &Common, run: Option<String>, follow: bool) -> Done {
     Ok(Exit::Ok)
 }
 
-pub(super) fn resume(
-    common: &Common,
-    run: Option<String>,
-    from: Option<&str>,
-    answer: &Answer,
-    answers: Option<&Path>,
-    sets: &[OsString],
-) -> Done {
-    let state = state(common)?;
-    if let Some(node) = from {
-        let (run, said) = station::take_over(common, &state, node, run, false)?;
-        return again(common, &state, &run, answer, files::answers(answers)?, sets, Way::Run, Some(said));
-    }
-    let run = match run {
-        Some(run) => run,
-        None => journal::latest_open(&state)
-            .ok_or_else(|| Fatal::new(Exit::Usage, "there is no run that could be resumed"))?,
-    };
-    again(common, &state, &run, answer, files::answers(answers)?, sets, Way::Run, None)
+/// What the command line said of a run that is gone on with or taken back.
+pub(super) struct Again<'a> {
+    pub way: Way,
+    pub run: Option<String>,
+    /// Another station's: this one's from its last record on.
+    pub from: Option<&'a str>,
+    pub answer: &'a Answer,
+    pub answers: Option<&'a Path>,
+    pub sets: &'a [OsString],
 }
 
-pub(super) fn rollback(
-    common: &Common,
-    run: Option<String>,
-    from: Option<&str>,
-    answer: &Answer,
-    answers: Option<&Path>,
-) -> Done {
-    let state = state(common)?;
-    if let Some(node) = from {
-        let (run, said) = station::take_over(common, &state, node, run, true)?;
-        return again(common, &state, &run, answer, files::answers(answers)?, &[], Way::RollBack, Some(said));
-    }
-    let run = match run {
-        Some(run) => run,
-        None => journal::runs(&state)
-            .into_iter()
-            .find(|r| !r.nodes.is_empty())
-            .map(|r| r.id)
-            .ok_or_else(|| Fatal::new(Exit::Usage, "there is no run that changed anything"))?,
+/// The run that is meant where none is named.
+fn latest(way: Way, state: &Path) -> Result<String, Fatal> {
+    let (run, none) = match way {
+        Way::Run => (journal::latest_open(state), "there is no run that could be resumed"),
+        Way::RollBack => {
+            let changed = journal::runs(state).into_iter().find(|r| !r.nodes.is_empty());
+            (changed.map(|r| r.id), "there is no run that changed anything")
+        }
     };
-    again(common, &state, &run, answer, files::answers(answers)?, &[], Way::RollBack, None)
+    run.ok_or_else(|| Fatal::new(Exit::Usage, none))
 }
 
-/// Goes on with a run, or takes it back: the journal's plan, never a new one. `taken`: it was another station's, and is this
-/// one's from its last record on; what there is to say about that.
-#[expect(clippy::too_many_arguments, reason = "what the command line said, and whose run it was")]
-fn again(
-    common: &Common,
-    state: &Path,
-    run: &str,
-    answer: &Answer,
-    answers: Answers,
-    sets: &[OsString],
-    way: Way,
-    taken: Option<Vec<String>>,
-) -> Done {
+/// Goes on with a run, or takes it back: the journal's plan, never a new one.
+pub(super) fn again(common: &Common, asked: Again) -> Done {
+    let Again { way, run, from, answer, answers, sets } = asked;
+    let state = &state(common)?;
+    let (run, taken) = match from {
+        Some(node) => {
+            let (run, said) = station::take_over(common, state, node, run, matches!(way, Way::RollBack))?;
+            (run, Some(said))
+        }
+        None => (run.map_or_else(|| latest(way, state), Ok)?, None),
+    };
+    let run = run.as_str();
+    let answers = files::answers(answers)?;
     let who = Who::here().to_string();
     let (journal, plan, records) = Journal::open(state, run, &who)?;
     if taken.is_none() && !journal::arrived(&records) {

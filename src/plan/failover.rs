@@ -5,6 +5,7 @@
 
 use super::{Check, OnFailure, Place, Plan, Proof, Stage, Step, What};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 /// What a failover is about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,16 @@ pub struct Fence {
     pub by: String,
     /// Instances of its steps, in order. It is fenced when each ended well; the checks among them are its proof.
     pub steps: Vec<String>,
+}
+
+/// Which checks are looked at early; see [`Plan::early`].
+#[derive(Default)]
+pub struct Early<'p>(HashSet<&'p str>);
+
+impl Early<'_> {
+    pub fn has(&self, step: &Step) -> bool {
+        self.0.contains(step.instance.as_str())
+    }
 }
 
 /// See [`Plan::what`].
@@ -88,8 +99,9 @@ impl Plan {
         }
         out
     }
-    pub fn is_early(&self, step: &Step) -> bool {
-        self.failover.is_some() && !step.changes() && self.early().iter().any(|s| s.instance == step.instance)
+    /// The same, to be asked of many steps.
+    pub fn early_set(&self) -> Early<'_> {
+        Early(self.early().into_iter().map(|s| s.instance.as_str()).collect())
     }
     /// What a failover looks at to find out who is active: every node that may be contacted.
     pub fn roles(&self) -> Vec<&Proof> {

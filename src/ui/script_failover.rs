@@ -92,7 +92,7 @@ impl Text<'_> {
 
     /// Which of a stage's checks are looked at before the source gives anything up.
     pub(super) fn early(&mut self, stage: &Stage) {
-        let n = stage.steps.iter().filter(|s| self.plan.is_early(s)).count();
+        let n = stage.steps.iter().filter(|s| self.early.has(s)).count();
         if let Some(from) = self.plan.from().filter(|_| n > 0) {
             let (is, it) = if n == 1 { ("check is", "it is") } else { ("checks are", "one is") };
             let from = harmless(from);

@@ -11,7 +11,7 @@ use super::wrap::wrap_command;
 use super::{Ink, Looks, Marks, Style, plain};
 use crate::catalog::Library;
 use crate::event::{Proven, Purpose};
-use crate::plan::{Answer, Check, Look, Plan, Stage, Step, TrueOn, Undo, What};
+use crate::plan::{Answer, Check, Early, Look, Plan, Stage, Step, TrueOn, Undo, What};
 use crate::shell::{BEFORE, Command};
 
 /// One stage in full, as a dry run prints it: what `v` shows at a gate.
@@ -40,6 +40,7 @@ pub(super) struct Text<'a> {
     pub(super) style: &'a Style,
     pub(super) marks: &'static Marks,
     out: String,
+    pub(super) early: Early<'a>,
     changed: bool,
     tally: Tally,
 }
@@ -48,7 +49,8 @@ impl<'a> Text<'a> {
     pub(super) fn new(plan: &'a Plan, looks: Option<&'a Looks>, style: &'a Style) -> Self {
         let tally = Tally::of(plan, looks);
         let out = String::with_capacity(4096 + plan.stages.iter().map(|s| s.steps.len() * 256).sum::<usize>());
-        Text { plan, looks, style, marks: style.marks(), out, changed: false, tally }
+        let early = plan.early_set();
+        Text { plan, looks, style, marks: style.marks(), out, early, changed: false, tally }
     }
 
     pub(super) fn print(mut self) -> String {
@@ -246,7 +248,7 @@ impl<'a> Text<'a> {
                 } else {
                     self.looks
                 };
-                let s = state(step, looks, self.changed && !self.plan.is_early(step));
+                let s = state(step, looks, self.changed && !self.early.has(step));
                 if !proof {
                     self.tally.count(step, &s, &mut self.changed);
                 }

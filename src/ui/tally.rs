@@ -101,13 +101,14 @@ fn check_state(step: &Step, check: &Check, looks: &Looks, changed: bool) -> Stat
 /// Counts a plan without printing it; `app` takes the exit code from it.
 pub fn tally(plan: &Plan, looks: Option<&Looks>) -> Tally {
     let mut tally = Tally::of(plan, looks);
+    let early = plan.early_set();
     let mut changed = false;
     for stage in &plan.stages {
         if stage_skipped(stage, looks) {
             continue;
         }
         for step in &stage.steps {
-            let after = changed && !plan.is_early(step);
+            let after = changed && !early.has(step);
             tally.count(step, &state(step, looks, after), &mut changed);
         }
     }

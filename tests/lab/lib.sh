@@ -52,6 +52,8 @@ lives() { # file
   { read -r note_pid note_born <"$1"; } 2>/dev/null
   [ -n "$note_pid" ] && [ "$(born "$note_pid")" = "$note_born" ]
 }
+# Which processes can be seen from here.
+pid_space() { readlink /proc/self/ns/pid; }
 # Kills the process of a note, and waits until it is gone.
 finish() { # file
   tries=0

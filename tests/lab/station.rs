@@ -63,7 +63,8 @@ impl Station<'_> {
     }
     pub fn fence_as(&self, node: &str, action: &str, password: &str) -> Said {
         let run = self.lab.run.display();
-        let options = format!("action={action}\nip={run}\nplug={node}\nusername=admin\npassword={password}\n");
+        let options =
+            format!("action={action}\nip={run}\nplug={node}\nusername=admin\npassword={password}\npower_timeout=60\n");
         let mut agent = Command::new("nsenter");
         agent.arg(format!("--net=/run/netns/hzlab-{}-{}", self.lab.token(), self.name)).arg(script("fence_lab"));
         agent.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
