@@ -238,6 +238,9 @@ pub struct Step {
     /// Whether it may be looked at before the source of a failover gives anything up; `None`: as its kind says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early: Option<bool>,
+    /// Id of an earlier step whose effect ends with this one: once this has begun, nobody expects the other to be so still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverses: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -196,6 +196,8 @@ pub struct Step {
     pub show: bool,
     pub exclusive: Option<bool>,
     pub early: Option<bool>,
+    /// STAGE/STEP of the same procedure; see [`crate::plan::Step::reverses`].
+    pub reverses: Option<At<String>>,
 }
 
 impl Step {

@@ -325,6 +325,29 @@ fn six_when_it_failed_after_a_change_and_resume_keeps_its_values() {
     world.hawiz(&["rollback"]).is(4).says("`--yes` accepts it");
 }
 
+#[test]
+fn what_a_later_step_took_back_is_not_expected_to_be_so_when_the_run_is_resumed() {
+    let start = |more: &str| {
+        format!(
+            "name = \"Start\"\n{more}\nrun.sh = '''\necho start >>\"$w/$node/trace\"\nrm -f \"$w/$node/stop\"\n'''\n\
+             done.not.sh = 'test -e \"$w/$node/stop\"'\nundo.none = \"nothing\"\n"
+        )
+    };
+    let broken = fails(3, "undo.none = \"nothing\"");
+    let world = one(&[&step("Stop", ""), &start(""), &broken]);
+    world.hawiz(&["activate", "--on", "a", "--yes"]).is(6);
+    world.hawiz(&["resume", "--yes"]).is(6).says("`Stop` was so on a, but is no longer");
+    assert_eq!(world.trace("a"), ["stop", "start", "fails"]);
+
+    let world = one(&[&step("Stop", ""), &start("reverses = \"go/stop\""), &broken]);
+    world.hawiz(&["activate", "--on", "a", "--yes"]).is(6);
+    world.hawiz(&["resume", "--yes"]).is(6).says("exit 3");
+    assert_eq!(world.trace("a"), ["stop", "start", "fails", "fails"]);
+
+    let world = one(&[&step("Stop", ""), &start("reverses = \"go/stopp\""), &broken]);
+    world.hawiz(&["activate", "--on", "a", "--yes"]).is(2).says("`activate` has no step `go/stopp`").says("go/stop`");
+}
+
 fn squeezed(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -43,6 +43,9 @@ impl Engine<'_> {
         let plan = self.plan;
         for (at, step) in plan.steps().enumerate() {
             let Some(outcome) = self.history.outcome(&step.instance).cloned() else { continue };
+            if self.is_reversed(step) {
+                continue;
+            }
             let looks: Vec<(&Look, Purpose)> = match (&step.what, outcome) {
                 (What::Change(c), Outcome::Done) => c
                     .done
@@ -88,6 +91,16 @@ impl Engine<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a later step of this run has begun to take back what this one did, where it did it.
+    fn is_reversed(&self, step: &Step) -> bool {
+        let begun = |later: &&Step| {
+            let done = matches!(self.history.outcome(&later.instance), Some(Outcome::Done | Outcome::Already));
+            done || self.history.steps.get(&later.instance).is_some_and(|s| s.started() > 0)
+        };
+        let mut all = self.plan.steps().filter(|later| later.reverses.as_ref() == Some(&step.id));
+        all.any(|later| self.node_of(&later.place) == self.node_of(&step.place) && begun(&later))
     }
 
     /// A fencing of an earlier sitting that does not hold (the power is on again, or the node shows a sign of life) has its turn

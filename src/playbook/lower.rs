@@ -272,6 +272,7 @@ fn step(mut raw: RawStep, r: &mut Reader) -> Step {
         show: raw.show.take().unwrap_or(false),
         exclusive: raw.exclusive.take(),
         early: raw.early.take(),
+        reverses: raw.reverses.take(),
         span: raw.span,
     }
 }
@@ -303,6 +304,7 @@ fn goes_with(kind: Kind, raw: &RawStep, r: &mut Reader) {
     only("undo", &raw.undo.key, !check, "`run` and `manual`; a `check` changes nothing");
     only("no-return", &raw.no_return.key, !check, "`run` and `manual`; a `check` changes nothing");
     only("early", &raw.early.key, check, "`check` only");
+    only("reverses", &raw.reverses.key, !check, "`run` and `manual`; a `check` changes nothing");
     only("exclusive", &raw.exclusive.key, !check, "`run` and `manual`; a `check` changes nothing");
     only("retry", &raw.retry.key, kind == Kind::Run, "`run`; a look is taken again with `within` and `every`");
     only("exits", &raw.exits.key, may_run_sh, "`run.sh` only");

@@ -207,6 +207,8 @@ table! {
         "exclusive" exclusive: bool,
         /// In a failover: looked at before the other node gives anything up, too.
         "early" early: bool,
+        /// The earlier step, as STAGE/STEP, whose effect ends with this one.
+        "reverses" reverses: At<String>,
     }
 }
 

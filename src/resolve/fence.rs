@@ -95,6 +95,7 @@ impl Frame<'_> {
             show: false,
             exclusive: false,
             early: None,
+            reverses: None,
         }
     }
 }

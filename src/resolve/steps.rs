@@ -216,7 +216,25 @@ impl Resolver<'_> {
             show: step.show,
             exclusive,
             early: step.early,
+            reverses: step.reverses.as_ref().and_then(|of| self.reversed(stage_id, of)),
         });
+    }
+
+    /// The id of the step that `reverses` names: one of the same procedure.
+    fn reversed(&mut self, stage_id: &str, of: &At<String>) -> Option<String> {
+        let proc = stage_id.rsplit_once('/').map_or("", |(proc, _)| proc);
+        let name = proc.rsplit('/').next().unwrap_or_default();
+        let stages = self.pb.procedure(name).unwrap_or_default();
+        let ids =
+            |stage: &Stage| stage.steps.iter().map(|s| format!("{}/{}", super::stage_id(stage), step_id(s))).collect();
+        let known: Vec<String> = stages.iter().flat_map(|stage| -> Vec<String> { ids(stage) }).collect();
+        if !known.contains(&of.value) {
+            let hint = crate::problem::did_you_mean(&of.value, known.iter().map(String::as_str));
+            self.problem(&of.span, format!("`{name}` has no step `{}`", of.value)).hint =
+                hint.or_else(|| Some("STAGE/STEP: the ids of a stage and of its step".into()));
+            return None;
+        }
+        Some(format!("{proc}/{}", of.value))
     }
 
     /// What the step does, and whether its change is exclusive.

@@ -38,6 +38,7 @@ fn step(id: &str, place: Place, what: What) -> Step {
         show: false,
         exclusive: false,
         early: None,
+        reverses: None,
     }
 }
 
@@ -97,6 +98,7 @@ fn steps() -> Vec<Step> {
             show: true,
             exclusive: i == 1,
             early: None,
+            reverses: None,
             ..step(&format!("activate/do/change-{i}"), Place::Role("primary".into()), What::Change(Box::new(change)))
         });
     }

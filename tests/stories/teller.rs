@@ -75,6 +75,7 @@ fn step(name: &str, on: &str, what: What) -> Step {
         show: false,
         exclusive: false,
         early: None,
+        reverses: None,
     }
 }
 

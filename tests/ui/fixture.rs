@@ -63,6 +63,7 @@ pub fn step(on: &str, id: &str, item: Option<(&str, &str)>, title: &str, what: W
         show: false,
         exclusive: false,
         early: None,
+        reverses: None,
     }
 }
 
