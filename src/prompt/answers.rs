@@ -150,7 +150,13 @@ pub fn skeleton(plan: &Plan) -> String {
         if stage.gate != Gate::Open {
             digests.push_str(&format!("\"{}\" = \"{}\"\n", stage.id, stage.digest));
         }
-        for step in stage.steps.iter().filter(|s| matches!(s.what, What::Manual(_))) {
+        // (What wants the operator's terminal is done by hand where there is none.)
+        let by_hand = |s: &&Step| match &s.what {
+            What::Manual(_) => true,
+            What::Change(c) => c.tty,
+            What::Check(_) => false,
+        };
+        for step in stage.steps.iter().filter(by_hand) {
             let what = if step.capture.is_empty() { "done" } else { "what you saw" };
             manual.push_str(&format!("\"{}\" = \"\"    # {what}\n", step.id));
         }
