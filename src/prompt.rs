@@ -35,8 +35,8 @@ pub enum Question {
         output: String,
         offers: Vec<Choice>,
     },
-    /// A person must do something and confirm (or, with `capture`, type what they saw).
-    Manual { step: String, lines: Vec<String>, capture: Option<String> },
+    /// A person must do something, or take it back, and confirm (or, with `capture`, type what they saw).
+    Manual { step: String, undo: bool, lines: Vec<String>, capture: Option<String> },
     /// A change runs longer than its deadline.
     Overdue { step: String, lines: Vec<String>, after: Duration },
     /// Type the node's name to vouch that it is inactive.

@@ -422,8 +422,12 @@ fn every_other_question_has_its_words() {
         pty.seen
     };
     let step = || "p/s/x".to_string();
-    let manual =
-        |capture: Option<&str>| Question::Manual { step: step(), lines: lines(), capture: capture.map(String::from) };
+    let manual = |capture: Option<&str>| Question::Manual {
+        step: step(),
+        undo: false,
+        lines: lines(),
+        capture: capture.map(String::from),
+    };
     q(manual(None), "Done?  [d]one  [n]o  [q]uit  [?]: ", "done\r", Answer::Yes);
     q(manual(None), "[?]: ", "n\r", Answer::No);
     q(manual(Some("serial")), "type serial (n: it cannot be done; Esc stops): ", "A 7\r", text("A 7"));

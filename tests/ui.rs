@@ -262,7 +262,18 @@ fn questions_say_what_happened_and_what_stands() {
         put("lend", d.lend(&console, "xcatmn2", &looks));
         put("manual, for want of a terminal", d.manual(&console, Some(&looks)));
         put("attest", d.attest(&plan, "xcatmn1", &looks));
-        put("manual", d.manual(&plan.stages[3].steps[0], Some(&looks)));
+        let by_hand = &plan.stages[3].steps[0];
+        put("manual", d.manual(by_hand, Some(&looks)));
+        put("manual, taken back", d.undo_by_hand(by_hand, Some(&looks)));
+        put("a change, taken back by hand", {
+            let mut by_hand = start.clone();
+            if let hawiz::plan::What::Change(c) = &mut by_hand.what {
+                c.undo = hawiz::plan::Undo::Manual(hawiz::shell::Word(vec![hawiz::shell::Part::Text(
+                    "Pull the plug of xcatmn2.".into(),
+                )]));
+            }
+            d.undo_by_hand(&by_hand, Some(&looks))
+        });
         put("overdue", d.overdue(start, "xcatmn2", secs(300), "still\nrunning\n"));
         put("unknown", d.unknown(start, "xcatmn2", "the node was rebooted in between", Some(&looks)));
     }

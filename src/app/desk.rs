@@ -169,13 +169,13 @@ impl Person {
                     });
                 }
             }
-            Question::Manual { step, lines, .. } => {
+            Question::Manual { step, undo, lines, .. } => {
                 if let Some(s) = step_of(step) {
-                    let text = std::mem::take(lines);
-                    *lines = self.drawer.manual(s, Some(&screen.looks));
-                    if lines.is_empty() {
-                        *lines = text;
-                    }
+                    *lines = if *undo {
+                        self.drawer.undo_by_hand(s, Some(&screen.looks))
+                    } else {
+                        self.drawer.manual(s, Some(&screen.looks))
+                    };
                 }
             }
             Question::Overdue { step, lines, after } => {

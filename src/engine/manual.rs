@@ -79,7 +79,8 @@ impl Engine<'_> {
     fn confirmed(&mut self, step: &Step, lines: &[String]) -> Result<Result<(), Halt>, Halt> {
         loop {
             let capture = step.capture.first().map(|(n, _)| n.clone());
-            let question = Question::Manual { step: step.instance.clone(), lines: lines.to_vec(), capture };
+            let (step_id, lines) = (step.instance.clone(), lines.to_vec());
+            let question = Question::Manual { step: step_id, undo: false, lines, capture };
             let given = self.prompter.ask(&question);
             if given.by == "nobody" {
                 // Nobody was told, so nobody has done it.

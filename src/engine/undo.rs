@@ -323,7 +323,8 @@ impl Engine<'_> {
         self.undo_intent(step, node, None)?;
         let lines: Vec<String> = text.shown().lines().map(String::from).collect();
         loop {
-            let question = Question::Manual { step: step.instance.clone(), lines: lines.clone(), capture: None };
+            let (step_id, lines) = (step.instance.clone(), lines.clone());
+            let question = Question::Manual { step: step_id, undo: true, lines, capture: None };
             let given = self.prompter.ask(&question);
             match given.answer {
                 Said::Yes => break,

@@ -45,6 +45,8 @@ impl Scripted<'_> {
                 }
                 (self.yes && matches!(gate, Gate::Ask)).then_some((Answer::Yes, "yes-flag"))
             }
+            // That it was done says nothing of its being taken back.
+            Question::Manual { undo: true, .. } => None,
             Question::Manual { step, .. } | Question::Terminal { step, .. } => {
                 let said = self
                     .answers
@@ -168,4 +170,20 @@ pub fn skeleton(plan: &Plan) -> String {
         out.push_str(&manual);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Problems;
+
+    #[test]
+    fn that_it_was_done_is_no_answer_to_whether_it_was_taken_back() {
+        let text = "[manual]\n\"p/s/x\" = \"done\"\n";
+        let (answers, _) = Answers::parse("answers.toml", text, &mut Problems::default()).expect("it is in order");
+        let scripted = Scripted { answers, yes: true, person: None };
+        let asked = |undo| Question::Manual { step: "p/s/x@here".into(), undo, lines: Vec::new(), capture: None };
+        assert_eq!(scripted.found(&asked(false)), Some((Answer::Yes, "answers")));
+        assert_eq!(scripted.found(&asked(true)), None);
+    }
 }

@@ -487,6 +487,22 @@ impl Drawer {
         out
     }
 
+    /// A person must take something back.
+    pub fn undo_by_hand(&self, step: &Step, looks: Option<&Looks>) -> Vec<String> {
+        let m = self.marks();
+        let undo = match &step.what {
+            What::Manual(man) => &man.undo,
+            What::Change(c) => &c.undo,
+            What::Check(_) => return Vec::new(),
+        };
+        let left = format!("{} undo: {}", m.change, title(&step.title, looks));
+        let mut out = beside(&left, &format!("by hand {} {}", m.dot, place(&step.place, looks)), self.width);
+        if let Undo::Manual(text) = undo {
+            out.extend(title(text, looks).lines().flat_map(|l| hang(&format!("  {l}"), self.width)));
+        }
+        out
+    }
+
     /// A change runs longer than its deadline.
     pub fn overdue(&self, step: &Step, node: &str, after: Duration, output: &str) -> Vec<String> {
         let m = self.marks();
