@@ -5,7 +5,7 @@
 //! looked at.
 //!
 //! Invariants: **the last server of a backend that is up is never taken out**: each change that takes one out looks for another
-//! first, on the node, in the same text. States are read from `show servers state`, never from words for people. Of a
+//! first, on the node, in the same text, and tries whether it takes a connection. States are read from `show servers state`, never from words for people. Of a
 //! server or a backend that is not there nothing is said but that (*could not look*). The node must have socat, python3 or an nc that knows `-U`.
 
 use super::text::{Args, Shape};

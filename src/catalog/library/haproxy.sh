@@ -29,11 +29,11 @@ haproxy_tell() {
 }
 haproxy_rows() {
   # SOCKET BACKEND: its servers, a line each: NAME OPERATIONAL ADMINISTRATIVE
-  # WEIGHT, as HAProxy numbers them; 126: there is no such backend
+  # WEIGHT ADDRESS PORT, as HAProxy has them; 126: there is no such backend
   _rows=$(haproxy_ask "$1" "show servers state $2") || return $?
   case $_rows in
   1"
-"*) printf '%s\n' "$_rows" | awk 'NR > 2 && NF > 14 { print $4, $6, $7, $8 }' ;;
+"*) printf '%s\n' "$_rows" | awk 'NR > 2 && NF > 14 { print $4, $6, $7, $8, $5, $19 }' ;;
   *) printf '%s: %s\n' "$2" "$_rows" >&2; return 126 ;;
   esac
 }
@@ -66,11 +66,26 @@ haproxy_is() {
   esac
 }
 haproxy_spare() {
-  # SOCKET BACKEND SERVER: is another server of the backend up?
+  # SOCKET BACKEND SERVER: is another server of the backend up, and does it take
+  # a connection now? (Of one that has just died the health check knows nothing
+  # yet.) Asked here; one that has no port of its own is believed
   _rows=$(haproxy_rows "$1" "$2") || return $?
-  _up=$(printf '%s\n' "$_rows" | awk -v s="$3" '$1 != s && $2 == 2 && $3 == 0 && $4 > 0 { print $1 }')
+  _up=$(printf '%s\n' "$_rows" | awk -v s="$3" '$1 != s && $2 == 2 && $3 == 0 && $4 > 0 { print $1 "@" $5 "@" $6 }')
   if [ -z "$_up" ]; then echo "no server but $3 is up in $2" >&2; return 1; fi
-  echo "up in $2 besides $3:" $_up >&2
+  _spare=''
+  for _one in $_up; do
+    _name=${_one%%@*} _at=${_one#*@} _r=0
+    case $_at in
+    [0-9a-f]*@[1-9]*) _said=$(port_is_open "${_at%@*}" "${_at#*@}" 2>&1) || _r=$? ;;
+    esac
+    case $_r in
+    0) _spare="$_spare $_name" ;;
+    1) echo "HAProxy has $_name in $2 for up, but $_said" >&2 ;;
+    *) printf '%s\n' "$_said" >&2; return 126 ;;
+    esac
+  done
+  if [ -z "$_spare" ]; then echo "no server but $3 serves in $2" >&2; return 1; fi
+  echo "up in $2 besides $3:$_spare" >&2
 }
 haproxy_idle() {
   # SOCKET BACKEND SERVER: has it no session left?
