@@ -7,6 +7,8 @@
 mod oci;
 #[path = "osmh/world.rs"]
 mod osmh;
+#[path = "osmh/paper.rs"]
+mod paper;
 mod support;
 
 use osmh::{BACKENDS, Clients, Site, UP, skipped, until};
@@ -139,11 +141,11 @@ fn the_change_itself_refuses_when_the_other_station_died_after_the_look() {
     site.stations[1].die();
     until("HAProxy sees that B is dead", || site.all("StationB", "0 0"));
     let plan = site.world.hawiz(&["plan", "deactivate", "--on", "StationA", "--format", "md"]).is(0).out;
-    let (mut changes, mut script) = (0, head(&plan));
-    for (label, fence) in fences(&plan) {
-        if label == "change:" && fence.contains("state ") {
+    let (mut changes, mut script) = (0, paper::head(&plan));
+    for block in paper::blocks(&plan) {
+        if block.label == "change:" && block.code.contains("state ") {
             changes += 1;
-            script += &format!("\n(\n{fence}\n)\n");
+            script += &format!("\n(\n{}\n)\n", block.code);
         }
     }
     assert_eq!(changes, 6, "three drains and three times maintenance");
@@ -341,52 +343,15 @@ fn the_preflight_sees_a_load_balancer_outside_the_range_and_a_server_without_a_h
 
 // ---------------------------------------------------------------- on paper
 
-/// What is put in front in every shell.
-fn head(md: &str) -> String {
-    let from = md.find("```sh\n").expect("functions stand first") + 6;
-    md[from..from + md[from..].find("\n```").expect("it ends")].to_string()
-}
-
-/// The code blocks below boxes, each with the line above it, in order.
-fn fences(md: &str) -> Vec<(String, String)> {
-    let (mut out, mut label, mut lines) = (Vec::new(), String::new(), md.lines());
-    while let Some(line) = lines.next() {
-        if line == "  ```sh" {
-            let code: Vec<&str> =
-                lines.by_ref().take_while(|l| *l != "  ```").map(|l| l.get(2..).unwrap_or_default()).collect();
-            out.push((label.clone(), code.join("\n")));
-        } else {
-            label = line.trim().split(" (").next().unwrap_or_default().to_string();
-        }
-    }
-    out
-}
-
-/// Does what the paper says, as a person would: looks until it is true, changes what is not so.
+/// Does what the paper says, as a person would.
 fn followed(site: &Site, args: &[&str]) {
     let md = site.world.hawiz(args).is(0).out;
-    let mut skip = false;
-    for (label, code) in fences(&md) {
-        let run = || {
-            let script = format!("{}\nset -eu\n{code}\n", head(&md));
-            Command::new("sh")
-                .arg("-c")
-                .arg(&script)
-                .envs(site.world.environment())
-                .stdin(Stdio::null())
-                .output()
-                .expect("sh")
-        };
-        match label.as_str() {
-            "must be true:" => until(&code, || run().status.success()),
-            l if l.starts_with("nothing to do when this is true") => skip = run().status.success(),
-            "change:" if !skip => {
-                let out = run();
-                assert!(out.status.success(), "{code}\n{}", String::from_utf8_lossy(&out.stderr));
-            }
-            _ => {}
-        }
-    }
+    let run = |_: &str, script: &str| {
+        let mut sh = Command::new("sh");
+        let out = sh.arg("-c").arg(script).envs(site.world.environment()).stdin(Stdio::null()).output().expect("sh");
+        if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).into_owned()) }
+    };
+    paper::follow(&md, run, |what, so| until(what, so));
 }
 
 #[test]
