@@ -5,11 +5,12 @@
 
 use super::Looks;
 use super::escape::{block, line as harmless};
+use super::script_text::rule;
 use super::tally::{proof_before, proofs, stage_skipped};
 use super::text::duration;
 use super::words::{TERMINAL, assignment, node_of, notes, place, places, source, stage_note, stdin, title};
 use crate::event::Purpose;
-use crate::plan::{Gate, Look, Plan, Stage, Step, Undo, What};
+use crate::plan::{Gate, Look, Plan, Stage, Step, TrueOn, Undo, What};
 use crate::shell::{BEFORE, Command};
 
 pub fn render(plan: &Plan, looks: Option<&Looks>) -> String {
@@ -124,6 +125,10 @@ impl Md<'_> {
         }
         match &step.what {
             What::Check(c) => {
+                let all = c.true_on == TrueOn::All;
+                if !all && let Some(rule) = rule(c) {
+                    self.indented(&format!("must be true {rule}"));
+                }
                 for (p, look) in &c.looks {
                     let on = if c.looks.len() > 1 {
                         format!(" on {}", harmless(&place(p, self.looks)))
@@ -136,8 +141,12 @@ impl Md<'_> {
                     });
                     let now =
                         seen.map(|s| format!(", was: {}", super::plain::answer(s.looked.answer))).unwrap_or_default();
-                    self.indented(&format!("must be true{on}{now}:"));
+                    let must = if all { "must be true" } else { "true" };
+                    self.indented(&format!("{must}{on}{now}:"));
                     self.look(look, "  ");
+                }
+                if let Some(role) = &c.role {
+                    self.indented(&format!("`${role}` = ____________________ (the node where it is true)"));
                 }
             }
             What::Change(c) => {

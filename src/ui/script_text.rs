@@ -514,7 +514,8 @@ impl<'a> Text<'a> {
     }
 }
 
-fn rule(check: &Check) -> Option<String> {
+/// On how many of its nodes a check must be true, and what is learnt from it.
+pub(super) fn rule(check: &Check) -> Option<String> {
     let n = check.looks.len();
     let mut out = match check.true_on {
         TrueOn::All if n < 2 => String::new(),
