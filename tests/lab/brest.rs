@@ -4,7 +4,7 @@
 //! kernel's tables of each host's network, and by who answers for the address on the wire. What a procedure changed is read
 //! from the system's own logs. Invariant: whatever is started lives in the [`Lab`] and ends with it.
 
-use crate::rig::{Lab, PATIENCE, Person, Said, said, script, text};
+use crate::rig::{Lab, PATIENCE, Person, Said, said, script, text, whole};
 use crate::support::Dice;
 use serde_json::Value;
 use std::cell::Cell;
@@ -48,12 +48,16 @@ impl Zone {
     /// Four servers, each alone, with sshd; the site file names the first three.
     pub fn new(test: &str) -> Option<Zone> {
         let lab = Lab::world(test, "brest", None)?;
-        let out = Command::new(script("stations")).arg(&lab.run).output().expect("`sh` runs tests/lab/stations");
+        let out = whole(Command::new(script("stations")).arg(&lab.run));
         assert!(out.status.success(), "{}", text(&out.stderr));
         let at = lab.run.join("station1");
         let four = std::fs::read_to_string(at.join("ssh.toml")).expect("it was made");
-        let three = four.split("[nodes.front4]").next().expect("it is not empty");
-        std::fs::write(at.join("three.toml"), three).expect("the run is ours");
+        let mut kept = true;
+        let three = four.lines().filter(|line| {
+            kept = if line.starts_with('[') { !line.starts_with("[nodes.front4") } else { kept };
+            kept
+        });
+        std::fs::write(at.join("three.toml"), three.collect::<Vec<_>>().join("\n")).expect("the run is ours");
         Some(Zone { lab, site: Cell::new("three.toml") })
     }
     /// A zone of three that was made without hawiz.
