@@ -65,6 +65,15 @@ finish() { # file
   ! lives "$1" && rm -f "$1"
 }
 
+# Starts a program that lives as long as the run: it is noted in `started`, where `down` finds it.
+start() { # run name command...
+  start_note=$1/started/$2
+  mkdir -p "$1/started"
+  shift 2
+  setsid "$@" </dev/null >"$start_note.log" 2>&1 &
+  echo "$! $(born $!)" >"$start_note"
+}
+
 # The roots of the cgroup hierarchies that systemd uses: unified, or both of a hybrid.
 cgroup_roots() {
   if [ -e /sys/fs/cgroup/cgroup.controllers ]; then echo /sys/fs/cgroup; return; fi
