@@ -207,10 +207,18 @@ fn taplo_accepts_with_the_schema_what_hawiz_reads_and_refuses_what_is_misshapen(
         (path.replace('/', "-"), text)
     };
     playbooks.extend(
-        ["playbooks/osmh.toml", "playbooks/xcat.toml", "examples/demo/demo.toml", "examples/first/first.toml"]
-            .map(shipped),
+        [
+            "playbooks/osmh.toml",
+            "playbooks/rhel-ha-aws.toml",
+            "playbooks/xcat.toml",
+            "examples/demo/demo.toml",
+            "examples/first/first.toml",
+        ]
+        .map(shipped),
     );
-    sites.extend(["examples/demo/hawiz.toml", "examples/first/hawiz.toml"].map(shipped));
+    sites.extend(
+        ["examples/demo/hawiz.toml", "examples/first/hawiz.toml", "examples/rhel-ha-aws/hawiz.toml"].map(shipped),
+    );
     for (schema, files) in [(&playbook, &playbooks), (&site, &sites)] {
         let (names, said) = refused("good", schema, files);
         assert!(names.is_empty(), "{said}");

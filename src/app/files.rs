@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Playbooks in the binary, by name.
-pub(super) const EMBEDDED: [(&str, &str); 3] = [
+pub(super) const EMBEDDED: [(&str, &str); 4] = [
     ("brest", include_str!("../../playbooks/brest.toml")),
     ("osmh", include_str!("../../playbooks/osmh.toml")),
+    ("rhel-ha-aws", include_str!("../../playbooks/rhel-ha-aws.toml")),
     ("xcat", include_str!("../../playbooks/xcat.toml")),
 ];
 
