@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 /// A code block: the words above it, the place of its step, its text.
 #[derive(Debug)]
 enum Line {
-    Stage,
+    /// Where its steps are that say nothing.
+    Stage(String),
     Step(String),
     Block(String, String),
     /// `$name` is written down: by the first line of the look, or by the node where it is true.
@@ -28,7 +29,11 @@ fn read(md: &str) -> Vec<Line> {
             let body: Vec<&str> = body.map(|l| l.get(indent..).unwrap_or_default()).collect();
             out.push(Line::Block(label.clone(), body.join("\n")));
         } else if line.starts_with("## ") {
-            out.push(Line::Stage);
+            out.push(Line::Stage(String::new()));
+        } else if let (Some(Line::Stage(place)), Some(said)) =
+            (out.last_mut(), line.strip_prefix('*').and_then(|l| l.strip_suffix('*')))
+        {
+            *place = said.rsplit(" · ").next().unwrap_or_default().into();
         } else if let Some(title) = line.strip_prefix("- [ ] **") {
             let place = title.rsplit_once("** (on ").map_or("", |(_, p)| p);
             out.push(Line::Step(place.split([';', ')']).next().unwrap_or_default().into()));
@@ -50,15 +55,31 @@ pub fn followed(zone: &Zone, args: &[&str]) {
     let head = &md[from..from + md[from..].find("\n```").expect("it ends")];
     let page = read(&md[from + head.len()..]);
     let mut known: BTreeMap<String, String> = BTreeMap::new();
-    let (mut place, mut said, mut truth) = (String::new(), String::new(), String::new());
-    let (mut leave_step, mut leave_stage, mut only) = (false, false, false);
+    let (mut stage, mut place, mut said) = (String::new(), String::new(), String::new());
+    // Of a look on several nodes: each one's, until it is asked where it is true.
+    let mut ones: Vec<(String, String)> = Vec::new();
+    let (mut leave_step, mut leave_stage) = (false, false);
     for line in page.iter().skip(1) {
         match line {
-            Line::Stage => (leave_stage, leave_step, place) = (false, false, String::new()),
-            Line::Step(at) => (leave_step, only, place) = (false, false, at.clone()),
+            Line::Stage(at) => (leave_stage, leave_step, stage, place) = (false, false, at.clone(), at.clone()),
+            Line::Step(at) => {
+                (leave_step, place) = (false, if at.is_empty() { stage.clone() } else { at.clone() });
+                ones.clear();
+            }
             Line::Note(name) => {
                 if !leave_stage && !leave_step {
-                    let value = if only { truth.clone() } else { said.lines().next().unwrap_or_default().to_string() };
+                    let until = Instant::now() + PATIENCE;
+                    let value = loop {
+                        if ones.is_empty() {
+                            break said.lines().next().unwrap_or_default().to_string();
+                        }
+                        let found = ones.iter().find(|(node, script)| zone.lab.inside(node, script).status.success());
+                        if let Some((node, _)) = found {
+                            break node.clone();
+                        }
+                        assert!(Instant::now() < until, "{name}: true nowhere: {ones:#?}");
+                        std::thread::sleep(Duration::from_millis(200));
+                    };
                     for var in ["one_etc=/etc/one", "one_home=/var/lib/one", "root=/root", "apache=/etc/apache2"] {
                         let (var, is) = var.split_once('=').expect("a pair");
                         known.insert(format!("{name}_{var}"), is.into());
@@ -67,19 +88,19 @@ pub fn followed(zone: &Zone, args: &[&str]) {
                 }
             }
             Line::Block(_, _) if leave_stage || leave_step => {}
-            Line::Block(label, code) => {
+            Line::Block(label, body) => {
                 let named = label.rsplit_once(" on ").map_or(place.as_str(), |(_, n)| n.trim_end_matches(':'));
                 let node = known.get(named).map_or(named, String::as_str).to_string();
                 let values: String = known.iter().map(|(n, v)| format!("{n}='{v}'\n")).collect();
                 let run = || {
-                    let script = format!("{head}\nset -eu\n{values}{code}\n");
+                    let script = format!("{head}\nset -eu\n{values}{body}\n");
                     if ["", "this machine"].contains(&node.as_str()) {
                         zone.here(&script)
                     } else {
                         zone.lab.inside(&node, &script)
                     }
                 };
-                let code = || format!("on {node}, {label}\n{code}");
+                let code = || format!("on {node}, {label}\n{body}");
                 match label.as_str() {
                     l if l.starts_with("Only when") => leave_stage = !run().status.success(),
                     l if l.starts_with("only when") => leave_step = !run().status.success(),
@@ -95,10 +116,7 @@ pub fn followed(zone: &Zone, args: &[&str]) {
                     }
                     // One of several: where it is true.
                     l if l.starts_with("true on ") => {
-                        only = true;
-                        if run().status.success() {
-                            truth = node.clone();
-                        }
+                        ones.push((node.clone(), format!("{head}\nset -eu\n{values}{}\n", body)))
                     }
                     l if l.starts_with("nothing to do") => leave_step = run().status.success(),
                     "change:" => {
