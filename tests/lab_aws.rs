@@ -310,13 +310,13 @@ fn a_fencing_that_fails(desk: &mut Desk) {
     let peer = another(&from);
     let history = "stonith_admin --history '*' --output-as=xml";
     assert!(!desk.lab.on(peer, history).contains("a human"), "nothing was confirmed");
-    // A person stops it in the console; then the word is believed, and the cluster goes on. What failed stays said (8).
+    // A person stops it in the console. Then the word is believed, unless the device, which is asked all the while, sees it first;
+    // the cluster goes on. What failed stays said (8).
     let stop = desk.command("aws", &["ec2", "stop-instances", "--instance-ids", &desk.instance(&from)]).output();
     assert!(stop.is_ok_and(|o| o.status.success()));
     let answers = desk.answers(&from);
     said(desk.hawiz(&["resume", "--yes", "--answers", &answers])).ends(8);
     assert_ne!(desk.holder(), from);
-    assert!(desk.lab.on(peer, history).contains("a human"));
     desk.times.push(format!("a fencing that fails, confirmed by a person: {:.0} s", begun.elapsed().as_secs_f64()));
     // The key is mended, and the instance is started.
     std::fs::remove_file(desk.lab.run.join("cloud/denied")).expect("it was put there");
