@@ -322,6 +322,10 @@ fn a_fencing_that_fails(desk: &mut Desk) {
     std::fs::remove_file(desk.lab.run.join("cloud/denied")).expect("it was put there");
     let start = desk.command("aws", &["ec2", "start-instances", "--instance-ids", &desk.instance(&from)]).output();
     assert!(start.is_ok_and(|o| o.status.success()));
+    let until = Instant::now() + Duration::from_secs(60);
+    while !desk.lab.inside(&from, "systemctl is-active -q ssh").status.success() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(200));
+    }
     desk.run(&["run", "back", "--on", &from], &from).ends(0);
     desk.once_more(&["run", "back", "--on", &from], &from);
     said(desk.hawiz(&["status"])).ends(0);
