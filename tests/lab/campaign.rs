@@ -8,7 +8,7 @@
 use crate::fault::Fault;
 use crate::figures::{End, Ended, Report};
 use crate::observer::{NODES, Observer};
-use crate::rig::{Lab, PATIENCE, Said, ended, text};
+use crate::rig::{Lab, PATIENCE, Said, ended, text, whole};
 use crate::station::{Station, Way, controller, stations};
 use crate::support;
 use crate::trial::{Controller, Handover, Rival, Trial, Victim, answers, commands};
@@ -356,8 +356,7 @@ impl Campaign<'_> {
     }
     /// What the wire and the database say, where somebody is active and serves nobody.
     fn wire(&self, active: &str) -> String {
-        let wire = format!("hzlab-{}-wire", self.lab.token());
-        let neighbours = Command::new("ip").args(["-n", &wire, "neigh"]).output().expect("there is `ip`");
+        let neighbours = whole(Command::new("ip").args(["-n", &self.lab.net("wire"), "neigh"]));
         let look = "ip -o -4 addr show dev eth0; psql -XAtq -h 10.5.106.7 -U xcatadm xcatdb -c 'SELECT 1' 2>&1";
         format!("{:?} {:?}", text(&neighbours.stdout), text(&self.lab.inside(active, look).stdout))
     }

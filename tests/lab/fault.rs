@@ -8,7 +8,6 @@ use crate::rig::Lab;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
-use std::process::Command;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
@@ -26,7 +25,7 @@ impl Fault {
     pub fn strike(self, lab: &Lab, node: &str) {
         match self {
             Fault::PowerCut => lab.power(node, "off"),
-            Fault::CablePulled => cable(lab, node, "down"),
+            Fault::CablePulled => lab.cable(node, "down"),
             Fault::SshdHung => {
                 // The pids are noted where they mean something: on the host.
                 lab.inside(
@@ -42,7 +41,7 @@ impl Fault {
         match self {
             Fault::PowerCut if lab.inside(node, "true").status.success() => {}
             Fault::PowerCut => lab.power(node, "on"),
-            Fault::CablePulled => cable(lab, node, "up"),
+            Fault::CablePulled => lab.cable(node, "up"),
             Fault::SshdHung => {
                 lab.inside(node, "[ ! -e /run/lab/hung ] || kill -CONT $(cat /run/lab/hung); rm -f /run/lab/hung");
             }
@@ -51,13 +50,6 @@ impl Fault {
             }
         }
     }
-}
-
-/// The host's end keeps its address: only the plug in the wall is pulled.
-fn cable(lab: &Lab, node: &str, how: &str) {
-    let wire = format!("hzlab-{}-wire", lab.token());
-    let done = Command::new("ip").args(["-n", &wire, "link", "set", &format!("to-{node}"), how]).status();
-    assert!(done.is_ok_and(|s| s.success()), "{node}: the cable cannot be {how}");
 }
 
 fn fill(lab: &Lab, node: &str) {

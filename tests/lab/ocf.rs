@@ -3,9 +3,8 @@
 //! Why it exists: a text that satisfies a stand-in says nothing about agents that were written for Pacemaker and run here
 //! without it.
 
-use crate::rig::{Lab, said, script, text};
-use std::io::Write;
-use std::process::{Command, Stdio};
+use crate::rig::{Lab, said, script, text, whole, whole_of};
+use std::process::Command;
 
 #[test]
 fn resource_agents_take_a_service_from_one_host_to_the_other() {
@@ -49,14 +48,12 @@ fn resource_agents_take_a_service_from_one_host_to_the_other() {
 
     // The text of the dry run, pasted: the proof on the other host, the changes on this one.
     let mut dry = hawiz(&["activate", "--on", "xcatmn1", "--dryrun", "--format", "sh", "--offline"]);
-    let pasted = text(&dry.output().expect("hawiz starts").stdout);
+    let pasted = text(&whole(&mut dry).stdout);
     for (part, node) in [("1", "xcatmn2"), ("2", "xcatmn1")] {
         let mut host = Command::new(lab.run.join("enter"));
-        host.args([node, "sh"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut host = host.spawn().expect("the run has its enter");
         let pasted = format!("hawiz_part={part}\n{pasted}\n");
-        host.stdin.take().expect("piped").write_all(pasted.as_bytes()).expect("it reads");
-        assert!(host.wait().expect("a child of ours").success(), "part {part}: {pasted}");
+        let out = whole_of(host.args([node, "sh"]), &pasted);
+        assert!(out.status.success(), "part {part}: {}\n{pasted}", text(&out.stderr));
     }
     assert_eq!(runs("xcatmn1"), all());
 }

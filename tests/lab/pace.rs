@@ -11,7 +11,7 @@ use crate::station::{Station, Way, stations};
 use crate::trial::{Handover, answers, commands};
 use crate::writer::Writer;
 use std::fmt::Write as _;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 /// Who does it.
@@ -93,13 +93,12 @@ impl Pace<'_> {
             return self.station.start(&words);
         }
         let word = if how == Handover::Planned { "planned" } else { "unplanned" };
-        let mut plain = Command::new("nsenter");
-        plain.arg(format!("--net=/run/netns/hzlab-{}-station1", self.lab.token())).arg(script("plain"));
+        let mut plain = self.lab.place("station1", script("plain"));
         plain.arg(&self.lab.run).args(["station1", from, to, word]);
         if way == 2 {
             let socket = self.lab.run.join("station1/%h").display().to_string();
             plain.args(["-oControlMaster=auto", "-oControlPersist=10", &format!("-oControlPath={socket}")]);
         }
-        plain.stdin(Stdio::null()).spawn().expect("`sh` runs tests/lab/plain")
+        plain.spawn().expect("`sh` runs tests/lab/plain")
     }
 }

@@ -5,6 +5,7 @@
 //! out of scope, which looks that nothing is left.
 #![allow(dead_code, reason = "each test file takes what it needs of it")]
 
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -95,14 +96,36 @@ impl Lab {
     }
     /// The same at a place on the wire, with a site file, a playbook and a state directory of one's own.
     pub fn hawiz_at(&self, place: &str, site: &Path, playbook: &Path, state: &Path, args: &[&str]) -> Command {
-        let mut c = Command::new("nsenter");
-        c.arg(format!("--net=/run/netns/hzlab-{}-{place}", self.token())).arg(env!("CARGO_BIN_EXE_hawiz"));
+        let mut c = self.place(place, env!("CARGO_BIN_EXE_hawiz"));
         c.arg("--site").arg(site).arg("--playbook").arg(playbook).arg("--state-dir").arg(state).args(args);
         for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("HAWIZ_")) {
             c.env_remove(name);
         }
-        c.stdin(Stdio::null());
         c
+    }
+    /// A program at a place on the wire: `wire` itself, a station, a host seen from outside.
+    pub fn place(&self, place: &str, program: impl AsRef<OsStr>) -> Command {
+        let mut c = Command::new("nsenter");
+        c.arg(format!("--net=/run/netns/{}", self.net(place))).arg(program).stdin(Stdio::null());
+        c
+    }
+    /// The name of a place's network namespace.
+    pub fn net(&self, place: &str) -> String {
+        format!("hzlab-{}-{place}", self.token())
+    }
+    /// Pulls the plug of a host out of the wall (`down`) or puts it back (`up`); the host's end keeps its address.
+    #[track_caller]
+    pub fn cable(&self, node: &str, how: &str) {
+        let out = whole(Command::new("ip").args(["-n", &self.net("wire"), "link", "set", &format!("to-{node}"), how]));
+        assert!(out.status.success(), "the cable of {node}, {how}: {}", text(&out.stderr));
+    }
+    /// The hosts' own sshd runs, and each station has a key to it and a site file `ssh.toml`.
+    #[track_caller]
+    pub fn sshd(&self) {
+        if !self.run.join("station1/ssh.toml").exists() {
+            let out = whole(Command::new(script("stations")).arg(&self.run));
+            assert!(out.status.success(), "{}", text(&out.stderr));
+        }
     }
     pub fn say(&self, args: &[&str]) -> Said {
         said(self.hawiz(args))
@@ -188,7 +211,7 @@ impl Drop for Lab {
             return;
         }
         assert!(down.status.success(), "{}", text(&down.stderr));
-        let token = format!("hzlab-{}-", self.token());
+        let token = self.net("");
         let left = |dir: &str| {
             std::fs::read_dir(dir)
                 .into_iter()
@@ -221,8 +244,16 @@ impl Drop for Lab {
 /// says what it was and what it had said.
 #[track_caller]
 pub fn whole(command: &mut Command) -> Output {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    whole_of(command, "")
+}
+
+/// The same with this as its input: less than a pipe holds.
+#[track_caller]
+pub fn whole_of(command: &mut Command, input: &str) -> Output {
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.expect("what the lab runs is there");
+    // One that does not read what it is given says so by its exit code.
+    let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
     let heard = [reads(child.stdout.take().expect("piped")), reads(child.stderr.take().expect("piped"))];
     let until = Instant::now() + ANY_COMMAND;
     let status = loop {
@@ -281,7 +312,7 @@ pub fn said(mut command: Command) -> Said {
     Said { code: out.status.code(), out: text(&[out.stdout, out.stderr].concat()) }
 }
 
-/// A person at a terminal (util-linux's `script` holds it).
+/// A person at a terminal (util-linux's `script` holds it), who runs a command with the environment it was given.
 pub struct Person {
     child: Child,
     seen: Arc<Mutex<Vec<u8>>>,
@@ -295,6 +326,12 @@ impl Person {
         let line: Vec<String> = words.iter().map(|w| format!("'{}'", w.replace('\'', r"'\''"))).collect();
         let mut script = Command::new("script");
         script.args(["-qefc", &line.join(" "), "/dev/null"]).env("TERM", "xterm").env("NO_COLOR", "1");
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => script.env(name, value),
+                None => script.env_remove(name),
+            };
+        }
         let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("util-linux has script");
         let (seen, _) = reads(child.stdout.take().expect("piped"));
         Person { child, seen, read: 0 }

@@ -54,13 +54,12 @@ impl Operator<'_> {
         Operator { lab, dir }
     }
     fn hawiz(&self, args: &[&str]) -> Command {
-        let mut c = Command::new("nsenter");
-        c.arg(format!("--net=/run/netns/hzlab-{}-wire", self.lab.token())).arg(env!("CARGO_BIN_EXE_hawiz"));
+        let mut c = self.lab.place("wire", env!("CARGO_BIN_EXE_hawiz"));
         c.arg("--site").arg(self.dir.join("hawiz.toml")).arg("--state-dir").arg(self.dir.join("state")).args(args);
         for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("HAWIZ_")) {
             c.env_remove(name);
         }
-        c.env("HAWIZ_SSH_CONFIG", self.dir.join("config")).stdin(Stdio::null());
+        c.env("HAWIZ_SSH_CONFIG", self.dir.join("config"));
         c
     }
     fn records(&self) -> Vec<Value> {

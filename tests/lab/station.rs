@@ -3,10 +3,10 @@
 //! Why it exists: what one operator's machine knows, the other's does not. A failover that is begun at one and ended at the
 //! other, or at both at once, must not depend on a shared disk.
 
-use crate::rig::{Lab, Said, said, script, text, whole};
-use std::io::{Read, Write};
+use crate::rig::{Lab, Said, said, script, text, whole_of};
+use std::io::Read;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 /// How the hosts are reached.
 #[derive(Clone, Copy, PartialEq)]
@@ -27,9 +27,8 @@ pub struct Station<'l> {
 /// Both stations, for a playbook.
 pub fn stations<'l>(lab: &'l Lab, way: Way, playbook: &str) -> [Station<'l>; 2] {
     let site = if way == Way::Ssh { "ssh.toml" } else { "hawiz.toml" };
-    if way == Way::Ssh && !lab.run.join("station1").join(site).exists() {
-        let out = whole(Command::new(script("stations")).arg(&lab.run));
-        assert!(out.status.success(), "{}", text(&out.stderr));
+    if way == Way::Ssh {
+        lab.sshd();
     }
     ["station1", "station2"].map(|name| Station { lab, name, site, playbook: script(playbook) })
 }
@@ -65,12 +64,7 @@ impl Station<'_> {
         let run = self.lab.run.display();
         let options =
             format!("action={action}\nip={run}\nplug={node}\nusername=admin\npassword={password}\npower_timeout=60\n");
-        let mut agent = Command::new("nsenter");
-        agent.arg(format!("--net=/run/netns/hzlab-{}-{}", self.lab.token(), self.name)).arg(script("fence_lab"));
-        agent.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut agent = agent.spawn().expect("`sh` runs tests/lab/fence_lab");
-        agent.stdin.take().expect("piped").write_all(options.as_bytes()).expect("it reads");
-        let out = agent.wait_with_output().expect("a child of ours");
+        let out = whole_of(&mut self.lab.place(self.name, script("fence_lab")), &options);
         Said { code: out.status.code(), out: text(&[out.stdout, out.stderr].concat()) }
     }
     /// Does it with a state directory on a disk of half a MiB that is full to the last byte, then with room on that disk.

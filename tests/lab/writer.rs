@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -80,7 +81,7 @@ pub struct Writer {
 impl Writer {
     /// From a place on the wire that is no host and no station.
     pub fn new(lab: &Lab) -> Writer {
-        let place = File::open(format!("/run/netns/hzlab-{}-wire", lab.token())).expect("the wire has its namespace");
+        let place = File::open(Path::new("/run/netns").join(lab.net("wire"))).expect("the wire has its namespace");
         let mut log = File::options()
             .create(true)
             .append(true)
