@@ -191,6 +191,9 @@ pub enum Event {
         stage: String,
         title: String,
         reason: String,
+        /// All of it is so already; else it is left out.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        already: bool,
     },
     Looked(Looked),
     /// A gate is open to be answered; what it showed is drawn by the views from the plan and the looks before it.

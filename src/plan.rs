@@ -164,9 +164,12 @@ pub struct Stage {
     /// Looked at before the gate; false: the whole stage is skipped, nobody asked.
     #[serde(default)]
     pub when: Option<Look>,
-    /// The node on which `when` is looked at.
+    /// The node on which `when` and `done` are looked at.
     #[serde(default)]
     pub when_on: Option<Place>,
+    /// Looked at after `when`; true: each of its steps is already so, nobody is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<Look>,
     /// `failover`: the node that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
@@ -459,7 +462,7 @@ impl Plan {
     pub fn for_commands<'a>(&'a self, mut each: impl FnMut(&'a Command)) {
         let proofs =
             self.proof.iter().chain(&self.closing).chain(&self.undone).chain(&self.alive).flat_map(|p| &p.steps);
-        for look in self.stages.iter().filter_map(|s| s.when.as_ref()).chain(&self.moving) {
+        for look in self.stages.iter().flat_map(Stage::asked).map(|(look, ..)| look).chain(&self.moving) {
             each(&look.command);
         }
         for step in self.steps().chain(proofs) {

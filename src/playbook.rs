@@ -111,6 +111,7 @@ pub struct Stage {
     pub if_: Vec<Condition>,
     pub if_not: Vec<Condition>,
     pub when: Option<At<LookDef>>,
+    pub done: Option<At<LookDef>>,
     pub steps: Vec<Step>,
 }
 

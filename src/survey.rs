@@ -190,15 +190,18 @@ impl Surveyor<'_> {
     }
 
     fn stage(&mut self, stage: &crate::plan::Stage) {
-        if let Some(when) = &stage.when {
-            let place = stage.when_on.clone().unwrap_or(Place::Here);
-            let node = self.node_of(&place);
+        for (look, place, purpose) in stage.asked() {
+            let node = self.node_of(place);
             let seen =
-                node.and_then(|n| self.look(&stage.id, &stage.title, &n, when, Purpose::When, Duration::from_secs(30)));
-            match seen.map(|s| s.0) {
-                Some(Answer::Yes) => {}
-                Some(Answer::No) if !self.dirty => {
+                node.and_then(|n| self.look(&stage.id, &stage.title, &n, look, purpose, Duration::from_secs(30)));
+            match (seen.map(|s| s.0), purpose) {
+                (Some(Answer::Yes), Purpose::When) | (Some(Answer::No), Purpose::Before) => {}
+                (Some(Answer::No), Purpose::When) if !self.dirty => {
                     self.out.skipped.insert(stage.id.clone(), "its condition is not true".into());
+                    return;
+                }
+                (Some(Answer::Yes), Purpose::Before) => {
+                    self.out.already += stage.steps.len() as u32;
                     return;
                 }
                 _ => self.out.undecided += 1,

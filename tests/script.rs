@@ -253,6 +253,23 @@ fn a_stage_whose_condition_is_false_is_left_out() {
 }
 
 #[test]
+fn a_stage_that_is_so_already_is_left_out() {
+    let mut plan = bare(vec![
+        stage("p/s", "S", None, Gate::Open, vec![up("pg")]),
+        stage("p/t", "T", None, Gate::Open, vec![up("named")]),
+    ]);
+    for stage in &mut plan.stages {
+        stage.done = Some(look("svc is pg"));
+        stage.when_on = Some(Place::Node("n".into()));
+    }
+    let world = World::new("done");
+    let out = world.run(&["sh"], &plan, &[]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    // Not so before the first stage, so before the second.
+    assert_eq!(world.read("trace"), "svc is pg\nsvc is pg\nsvc up pg\nsvc is pg\nsvc is pg\n");
+}
+
+#[test]
 fn the_script_prints_the_commands_byte_for_byte() {
     let plan = plan();
     let script = render(&plan, None, Format::Sh, &Style::still(20, true));

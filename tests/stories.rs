@@ -92,6 +92,26 @@ stories! {
         s.person(&[]);
         s
     };
+    a_stage_that_is_so_already_asks_nobody: {
+        let mut p = two();
+        p.stages[1].done = Some(look("is there"));
+        p.stages[1].when_on = Some(Place::Node("a".into()));
+        p
+    }, |s| {
+        let mut s = s.fact("ready").fact("there");
+        s.person(&[]);
+        s
+    };
+    a_stage_that_cannot_tell_whether_it_is_so_already_runs_nothing: {
+        let mut p = two();
+        p.stages[1].done = Some(look("is there"));
+        p.stages[1].when_on = Some(Place::Node("a".into()));
+        p
+    }, |s| {
+        let mut s = s.fact("ready").looks("is there", &[(127, "")]);
+        s.person(&[]);
+        s
+    };
     an_absent_unit_is_skipped_at_once: plain(vec![change("x", "a").edit(|c| c.done = Some(look("catalog is stopped")))]), |s| {
         let mut s = s.looks("is stopped", &[(3, "unit x is not there")]);
         s.person(&[]);

@@ -237,21 +237,27 @@ impl Engine<'_> {
         Ok(self.missing(step))
     }
 
-    /// A stage's `when`: whether to go in, else why not.
-    pub(super) fn stage_when(&mut self, stage: &Stage, when: &Look, place: &Place) -> Go<(bool, String)> {
+    /// Why a stage is left out, by its `when` (false) or its `done` (true); `None`: go in.
+    pub(super) fn left_out(
+        &mut self,
+        stage: &Stage,
+        look: &Look,
+        place: &Place,
+        purpose: Purpose,
+    ) -> Go<Option<String>> {
+        let done = purpose == Purpose::Before;
         self.choose(place)?;
-        let Some(node) = self.node_of(place) else { return Ok((false, "its node is not known".into())) };
+        let Some(node) = self.node_of(place) else { return Ok((!done).then(|| "its node is not known".into())) };
         let (title, deadline, on) = (stage.title.clone(), Duration::from_secs(30), node.clone());
-        let seen =
-            self.look_one(Wanted { id: &stage.id, title, deadline, node, look: when, purpose: Purpose::When })?;
-        match seen.answer {
-            Answer::Yes => Ok((true, String::new())),
-            Answer::No => Ok((false, "its condition is not true".into())),
-            _ => Err(Halt::Failed(format!(
-                "{} ({on}): cannot tell whether it is to be done: {}",
-                stage.title,
-                seen.shown()
-            ))),
+        let seen = self.look_one(Wanted { id: &stage.id, title, deadline, node, look, purpose })?;
+        match (seen.answer, done) {
+            (Answer::Yes, false) | (Answer::No, true) => Ok(None),
+            (Answer::No, false) => Ok(Some("its condition is not true".into())),
+            (Answer::Yes, true) => Ok(Some(evidence(&seen.reply))),
+            _ => {
+                let what = if done { "is so already" } else { "is to be done" };
+                Err(Halt::Failed(format!("{} ({on}): cannot tell whether it {what}: {}", stage.title, seen.shown())))
+            }
         }
     }
 

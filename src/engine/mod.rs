@@ -36,7 +36,7 @@ pub(crate) use nodes::one_machine;
 pub(crate) use proof::not_so;
 pub(crate) use undo::gate_of as undo_gate;
 
-use crate::event::{Event, Outcome, Proven, Verdict};
+use crate::event::{Event, Outcome, Proven, Purpose, Verdict};
 use crate::history::History;
 use crate::plan::{Gate, Place, Plan, Step};
 use crate::problem::Exit;
@@ -285,14 +285,12 @@ impl<'a> Engine<'a> {
             return Ok(());
         }
         self.cross(stage)?;
-        if let Some(when) = &stage.when
-            && !self.begun(n)
-        {
-            let place = stage.when_on.clone().unwrap_or(Place::Here);
-            let (yes, why) = self.stage_when(stage, when, &place)?;
-            if !yes {
-                let (stage, title) = (stage.id.clone(), stage.title.clone());
-                return self.record(Event::StageSkipped { stage, title, reason: why });
+        if !self.begun(n) {
+            for (look, place, purpose) in stage.asked() {
+                if let Some(reason) = self.left_out(stage, look, place, purpose)? {
+                    let (stage, title, already) = (stage.id.clone(), stage.title.clone(), purpose == Purpose::Before);
+                    return self.record(Event::StageSkipped { stage, title, reason, already });
+                }
             }
         }
         let (number, of) = (n as u32 + 1, plan.stages.len() as u32);

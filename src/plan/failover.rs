@@ -126,6 +126,7 @@ fn early(stage: &Stage, step: &Step, from: &str) -> bool {
     let moves = looks.iter().any(|(_, look)| matches!(look.kind.as_str(), "ip-free" | "ip-present"));
     step.early.unwrap_or(!moves)
         && stage.when.is_none()
+        && stage.done.is_none()
         && step.when.is_none()
         && step.on_failure == OnFailure::Stop
         && step.wants().is_empty()

@@ -3,8 +3,18 @@
 //! Why it exists: engine, survey and every view ask a step the same things. Invariant: all of it follows from the plan alone, but for what
 //! the run has learnt, which the asker brings along.
 
-use super::{Look, Step, Undo, What};
+use super::{Look, Place, Stage, Step, Undo, What};
+use crate::event::Purpose;
 use crate::shell::{Command, Part, Value, Want};
+
+impl Stage {
+    /// What is looked at before its gate, in order: whether it is to be done, and whether it is so already.
+    pub fn asked(&self) -> impl Iterator<Item = (&Look, &Place, Purpose)> {
+        let place = self.when_on.as_ref().unwrap_or(&Place::Here);
+        let when = self.when.iter().map(move |l| (l, place, Purpose::When));
+        when.chain(self.done.iter().map(move |l| (l, place, Purpose::Before)))
+    }
+}
 
 impl Step {
     /// Every command of the step.

@@ -147,6 +147,7 @@ fn stage(mut raw: RawStage, r: &mut Reader) -> Stage {
         if_: conditions(&mut raw.if_),
         if_not: conditions(&mut raw.if_not),
         when: raw.when.take(),
+        done: raw.done.take(),
         steps,
     }
 }

@@ -131,6 +131,8 @@ table! {
         "if-not" if_not: Conditions,
         /// Looked at before the gate; false: the stage is skipped.
         "when" when: At<LookDef>,
+        /// Looked at before the gate; true: each of its steps is already so, and nobody is asked.
+        "done" done: At<LookDef>,
         /// Its steps, in order.
         "step" step: List<Step>,
     }

@@ -190,12 +190,10 @@ fn stage(proc: &At<String>, stage: &Stage, names: &Names<'_>, r: &mut Reader) {
         self::place(proc, place, names, r);
     }
     conditions(stage.if_.iter().chain(&stage.if_not), names, r);
-    if proc.as_str() == "failover"
-        && stage.on.is_none()
-        && stage.use_.is_none()
-        && let Some(when) = &stage.when
-    {
-        r.missing(&when.span, "nothing says where `when` looks", NO_TARGET);
+    if proc.as_str() == "failover" && stage.on.is_none() && stage.use_.is_none() {
+        for (look, word) in stage.when.iter().map(|l| (l, "when")).chain(stage.done.iter().map(|l| (l, "done"))) {
+            r.missing(&look.span, format!("nothing says where `{word}` looks"), NO_TARGET);
+        }
     }
     twice(stage.steps.iter().map(|s| (s.ident(), s.id.as_ref().unwrap_or(&s.name))), "steps of one stage", r);
     for step in &stage.steps {

@@ -61,6 +61,7 @@ fn use_of(procedure: &str, role: &str) -> Stage {
         if_: Vec::new(),
         if_not: Vec::new(),
         when: None,
+        done: None,
         steps: Vec::new(),
     }
 }

@@ -130,8 +130,9 @@ pub struct Cast {
     lost: Option<String>,
     /// `on` of a stage that `use`s these.
     on: Option<Vec<crate::playbook::At<String>>>,
-    /// `when` of a stage that `use`s these, and where it looks.
-    when: Option<When>,
+    /// `when` and `done` of a stage that `use`s these, and where they look.
+    when: Option<Asked>,
+    done: Option<Asked>,
     /// Put in front of stage ids.
     prefix: String,
     /// Where steps run that say nothing.
@@ -140,9 +141,9 @@ pub struct Cast {
     within: Vec<String>,
 }
 
-/// A condition that stages are under which `use` brought in.
+/// What stages are asked that `use` brought in.
 #[derive(Clone, Debug)]
-struct When {
+struct Asked {
     look: crate::playbook::At<crate::playbook::LookDef>,
     on: On,
 }
@@ -413,6 +414,8 @@ pub fn plan_digest(plan: &Plan) -> String {
         stages,
     ));
     // Older plans have none of these, and keep their digest.
+    let done: Vec<_> = plan.stages.iter().filter_map(|s| Some((&s.id, s.done.as_ref()?))).collect();
+    let base = if done.is_empty() { base } else { digest_of(&(&base, done)) };
     let base = plan.reactivation.as_ref().map_or(base.clone(), |gate| digest_of(&(&base, gate)));
     if plan.failover.is_none() && plan.fences.is_empty() && plan.moving.is_empty() && plan.alive.is_empty() {
         return base;

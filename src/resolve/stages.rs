@@ -4,13 +4,10 @@
 //! ids; a gate is never lower than what stands behind it.
 
 use super::scope::{Bound, On, Scope};
-use super::{Cast, Resolver, When, compile, digest_of, stage_id, steps};
+use super::{Asked, Cast, Resolver, compile, digest_of, stage_id, steps};
 use crate::plan;
 use crate::playbook::{At, Condition, InputKind, Stage};
 use crate::problem::did_you_mean;
-
-const TWICE: &str = "the stage that `use`s this one has a `when`, and a stage has one condition";
-const ONE_WHEN: &str = "write one `when` that asks both";
 
 impl Resolver<'_> {
     pub(super) fn stages(&mut self, proc: &str, stages: &[Stage], cast: &Cast) -> Vec<plan::Stage> {
@@ -42,13 +39,7 @@ impl Resolver<'_> {
         let mut inner = cast.clone();
         inner.within.push(used.value.clone());
         inner.on = stage.on.clone().or(inner.on);
-        if let Some(look) = &stage.when {
-            if cast.when.is_some() {
-                self.problem(&look.span, TWICE).hint = Some(ONE_WHEN.into());
-            }
-            let on = self.where_asked(stage, cast);
-            inner.when = Some(When { look: look.clone(), on });
-        }
+        (inner.when, inner.done) = (self.asked(stage, cast, "when"), self.asked(stage, cast, "done"));
         if let Some(id) = &stage.id {
             inner.prefix = format!("{}{}/", cast.prefix, id.value);
         }
@@ -93,19 +84,12 @@ impl Resolver<'_> {
                 self.step(&id, stage, step, cast, &mut steps);
             }
         }
-        let own = stage.when.as_ref().map(|def| When { look: def.clone(), on: self.where_asked(stage, cast) });
-        if let (Some(own), Some(_)) = (&own, &cast.when) {
-            self.problem(&own.look.span, TWICE).hint = Some(ONE_WHEN.into());
-        }
-        let (when, when_on) = match own.or_else(|| cast.when.clone()) {
-            Some(When { look: def, on }) => {
-                let scope = Scope::new(&self.world, on.clone(), cast);
-                let look = compile::look(&def, &scope, self.pb);
-                let look = self.took(look, &def.span);
-                (look, Some(steps::place(&on)))
-            }
-            None => (None, None),
+        let mut compiled = |word| {
+            let Asked { look: def, on } = self.asked(stage, cast, word)?;
+            let look = compile::look(&def, &Scope::new(&self.world, on.clone(), cast), self.pb);
+            Some((self.took(look, &def.span)?, steps::place(&on)))
         };
+        let (when, done) = (compiled("when"), compiled("done"));
         let title = self.titled(&title, cast, &stage.span);
         let about = self.titled(&stage.about, cast, &stage.span);
         let gate = self.gate(stage, &steps, cast);
@@ -114,10 +98,30 @@ impl Resolver<'_> {
         }
         let digest = digest_of(&steps);
         let of = cast.target.clone().filter(|_| cast.failover);
-        Some(plan::Stage { id, title, about, owner: stage.owner.clone(), gate, when, when_on, of, steps, digest })
+        let owner = stage.owner.clone();
+        let ((when, when_on), (done, done_on)) = (when.unzip(), done.unzip());
+        if let (Some(one), Some(other), Some(def)) = (&when_on, &done_on, stage.done.as_ref().or(stage.when.as_ref()))
+            && one != other
+        {
+            self.problem(&def.span, "`when` and `done` of one stage would look on different nodes").hint =
+                Some("say `on` in the stage that `use`s it".into());
+        }
+        let when_on = when_on.or(done_on);
+        Some(plan::Stage { id, title, about, owner, gate, when, when_on, done, of, steps, digest })
     }
 
-    /// Where a stage's `when` looks.
+    /// What a stage is asked before its gate, by itself or by the one that `use`s it: `when` or `done`.
+    fn asked(&mut self, stage: &Stage, cast: &Cast, word: &str) -> Option<Asked> {
+        let (own, above) = if word == "when" { (&stage.when, &cast.when) } else { (&stage.done, &cast.done) };
+        let Some(own) = own else { return above.clone() };
+        if above.is_some() {
+            let twice = format!("the stage that `use`s this one has a `{word}`, and a stage has one");
+            self.problem(&own.span, twice).hint = Some(format!("write one `{word}` that asks both"));
+        }
+        Some(Asked { look: own.clone(), on: self.where_asked(stage, cast) })
+    }
+
+    /// Where a stage is asked.
     fn where_asked(&mut self, stage: &Stage, cast: &Cast) -> On {
         let words = cast.on.as_ref().or(stage.on.as_ref());
         let ons = self.on(words.map(Vec::as_slice), cast, &stage.span);

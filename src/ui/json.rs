@@ -24,7 +24,7 @@
 //! | `node-held` | `node`, `holder` in words |
 //! | `proof-taken` | `node`, `proven` (`"looked-at"`, `"attested"`, `{"active": why}`, `{"cannot-tell": why}`, `{"alive": sign}`, `{"fenced": by}`), `again` |
 //! | `stage-started` | `stage` id, `title`, `number`, `of` |
-//! | `stage-skipped` | `stage`, `title`, `reason` |
+//! | `stage-skipped` | `stage`, `title`, `reason`, `already`: true when all of it is so already (absent: it was left out) |
 //! | `looked` | `step` instance, `title`, `node`, `purpose` (`when`, `check`, `before`, `after`, `verify`, `undone`, `proof`), `answer` (`yes`, `no`, `unsettled`, `could-not-look`), `code` or null, `evidence` |
 //! | `gate-asked` | `stage` |
 //! | `gate-answered` | `stage`, `answer`, `by` |

@@ -185,9 +185,11 @@ impl Lines {
                 heading.extend(ink(Ink::Strong, beside(&left, &format!("{number} of {of}"), w)));
                 self.heading = heading;
             }
-            Event::StageSkipped { title, reason, .. } => {
+            Event::StageSkipped { title, reason, already, .. } => {
                 out.push(String::new());
-                out.extend(says(m.not_yet, &format!("{title}: skipped: {reason}")));
+                let (mark, how) = if *already { (m.already, "already so") } else { (m.not_yet, "skipped") };
+                let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+                out.extend(says(mark, &format!("{title}: {how}{why}")));
             }
             Event::Looked(l) => {
                 let mark = match l.answer {

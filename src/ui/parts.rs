@@ -91,13 +91,12 @@ pub(super) fn parts(plan: &Plan) -> Vec<Part<'_>> {
             cut.waiting.push(Item::Remark(format!("Proof: is {} inactive now?", proof.node)));
             proof.steps.iter().for_each(|s| cut.step(s));
         }
-        let place = stage.when_on.as_ref().or(stage.steps.first().map(|s| &s.place));
-        match (&stage.when, place) {
-            (Some(_), Some(place)) => {
+        match stage.asked().next() {
+            Some((_, place, _)) => {
                 cut.put(place, Item::Stage(i + 1, stage));
                 cut.conditional = Some(i + 1);
             }
-            _ => cut.waiting.push(Item::Stage(i + 1, stage)),
+            None => cut.waiting.push(Item::Stage(i + 1, stage)),
         }
         stage.steps.iter().for_each(|s| cut.step(s));
     }
@@ -127,7 +126,7 @@ pub(super) fn learns(item: &Item<'_>) -> Vec<String> {
 pub(super) fn for_commands<'a>(item: &Item<'a>, mut each: impl FnMut(&'a Command)) {
     match item {
         Item::Remark(_) | Item::Continued(_) => {}
-        Item::Stage(_, stage) => stage.when.iter().for_each(|l| each(&l.command)),
+        Item::Stage(_, stage) => stage.asked().for_each(|(l, ..)| each(&l.command)),
         Item::Report(step, _, look) => {
             step.when.iter().for_each(|l| each(&l.command));
             each(&look.command);

@@ -119,8 +119,9 @@ pub fn say(event: &Event) -> (Level, String, Option<&'static str>) {
         Event::StageStarted { stage, title, number, of } => {
             (Info, format!("stage {number} of {of}: {title} ({stage})"), None)
         }
-        Event::StageSkipped { stage, title, reason } => {
-            (Info, format!("stage {title} ({stage}): {reason}"), Some("Skipped"))
+        Event::StageSkipped { stage, title, reason, already } => {
+            let outcome = if *already { "Already" } else { "Skipped" };
+            (Info, format!("stage {title} ({stage}): {reason}"), Some(outcome))
         }
         Event::Looked(l) => (Debug, looked(l), None),
         Event::GateAsked { stage } => (Info, format!("gate {stage}: asked"), None),

@@ -6,7 +6,7 @@
 use super::Looks;
 use super::escape::{block, line as harmless};
 use super::script_text::rule;
-use super::tally::{proof_before, proofs, stage_skipped};
+use super::tally::{proof_before, proofs, stage_done, stage_skipped};
 use super::text::duration;
 use super::words::{TERMINAL, assignment, node_of, notes, place, places, source, stage_note, stdin, title};
 use crate::event::Purpose;
@@ -91,9 +91,18 @@ impl Md<'_> {
             self.line("Only when this is true, else skip the whole stage:");
             self.look(when, "");
         }
+        if let Some(done) = &stage.done {
+            self.line("");
+            self.line("When this is true all of the stage is so already: leave it out.");
+            self.look(done, "");
+        }
         if stage_skipped(stage, self.looks) {
             self.line("");
             self.line("Skipped when this was printed: its condition was false.");
+        }
+        if stage_done(stage, self.looks) {
+            self.line("");
+            self.line("So already when this was printed.");
         }
         match &stage.gate {
             Gate::Open => {}

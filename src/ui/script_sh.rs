@@ -210,6 +210,11 @@ impl Sh<'_> {
             self.line(&format!("hawiz_when {} 0 1", reading(when)));
             self.line("hawiz_stage_go=$hawiz_go");
         }
+        if let Some(done) = &stage.done {
+            self.function("hawiz_d", &done.command, "</dev/null");
+            self.line(&format!("hawiz_stage_done {}", reading(done)));
+            self.line("hawiz_stage_go=$hawiz_go");
+        }
     }
 
     fn begin(&mut self, step: &Step, learnt: &BTreeSet<String>) {

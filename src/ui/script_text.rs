@@ -4,7 +4,7 @@
 //! not mind; what is true or so already takes one line, and a loop whose instances agree takes one together.
 
 use super::escape::{block, columns, line as harmless};
-use super::tally::{State, Tally, proof_state, proofs, stage_skipped, state};
+use super::tally::{State, Tally, proof_state, proofs, stage_done, stage_skipped, state};
 use super::text::{beside, count, duration, fold_titles, hang, wrap};
 use super::words::{assignment, node_of, notes, place, places, source, stage_note, stdin, terminal, title};
 use super::wrap::wrap_command;
@@ -232,8 +232,16 @@ impl<'a> Text<'a> {
             let now = self.looks.and_then(|l| l.one(&stage.id, Purpose::When)).map(|s| s.looked.answer);
             self.command("when", &source(&when.command), &noted(when, &now_is(now)), 2);
         }
+        if let Some(done) = &stage.done {
+            let now = self.looks.and_then(|l| l.one(&stage.id, Purpose::Before)).map(|s| s.looked.answer);
+            self.command("done", &source(&done.command), &noted(done, &now_is(now)), 2);
+        }
         if stage_skipped(stage, self.looks) {
             return self.line(&format!("  {} the whole stage is skipped: its `when` is false", self.marks.dot));
+        }
+        if stage_done(stage, self.looks) {
+            self.tally.already += stage.steps.len();
+            return self.line(&format!("  {} the whole stage is so already", self.marks.already));
         }
         self.steps(&stage.steps, &places(stage, self.looks), false);
     }

@@ -107,6 +107,10 @@ pub fn tally(plan: &Plan, looks: Option<&Looks>) -> Tally {
         if stage_skipped(stage, looks) {
             continue;
         }
+        if stage_done(stage, looks) {
+            tally.already += stage.steps.len();
+            continue;
+        }
         for step in &stage.steps {
             let after = changed && !early.has(step);
             tally.count(step, &state(step, looks, after), &mut changed);
@@ -177,6 +181,11 @@ pub(super) fn misfit(plan: &Plan, looks: &Looks) -> Option<Refusal> {
 
 pub(super) fn stage_skipped(stage: &Stage, looks: Option<&Looks>) -> bool {
     looks.and_then(|l| l.one(&stage.id, Purpose::When)).is_some_and(|s| s.looked.answer == Answer::No)
+}
+
+/// Its own `done` said that all of it is so already.
+pub(super) fn stage_done(stage: &Stage, looks: Option<&Looks>) -> bool {
+    looks.and_then(|l| l.one(&stage.id, Purpose::Before)).is_some_and(|s| s.looked.answer == Answer::Yes)
 }
 
 /// A check of a peer's proof.

@@ -156,7 +156,7 @@ impl Edit for Step {
 pub fn stage(id: &str, gate: Gate, steps: Vec<Step>) -> Stage {
     let (id, title) = (format!("p/{id}"), id.to_string());
     let (about, digest) = (String::new(), "5a".to_string());
-    Stage { id, title, about, owner: None, gate, when: None, when_on: None, of: None, steps, digest }
+    Stage { id, title, about, owner: None, gate, when: None, when_on: None, done: None, of: None, steps, digest }
 }
 
 /// A plan of one asked stage about `a`.
@@ -367,7 +367,8 @@ fn told(event: &Event) -> Option<String> {
             format!("proof of {node}{}: {proven}", if *again { ", again" } else { "" })
         }
         Event::StageStarted { title, .. } => format!("stage {title}"),
-        Event::StageSkipped { title, reason, .. } => format!("stage {title} skipped: {reason}"),
+        Event::StageSkipped { title, reason, already: false, .. } => format!("stage {title} skipped: {reason}"),
+        Event::StageSkipped { title, reason, .. } => format!("stage {title} already so {reason}").trim_end().into(),
         Event::Looked(l) => {
             let purpose = format!("{:?}", l.purpose).to_lowercase();
             let evidence = if l.evidence.is_empty() { String::new() } else { format!(" ({})", l.evidence) };

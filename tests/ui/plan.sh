@@ -70,6 +70,16 @@ hawiz_when() {
     *) hawiz_failed "cannot tell whether it is its turn" ;;
   esac
 }
+# READING:SENSE: true = all of the stage is so already
+hawiz_stage_done() {
+  if [ "$hawiz_go" = no ]; then return 0; fi
+  hawiz_look hawiz_d "$1" 0 1 settled
+  case $hawiz_answer in
+    yes) hawiz_say '   so already'; hawiz_go=no ;;
+    no) ;;
+    *) hawiz_failed "cannot tell whether it is so already" ;;
+  esac
+}
 # NAME...: the words of the first line of what was printed
 hawiz_learn() {
   if [ $# -eq 0 ]; then return 0; fi
