@@ -269,6 +269,77 @@ fn a_stage_that_is_so_already_is_left_out() {
     assert_eq!(world.read("trace"), "svc is pg\nsvc is pg\nsvc up pg\nsvc is pg\nsvc is pg\n");
 }
 
+/// Two nodes tell their keys, one of them is found to lead, and a third step wants what both told and what the site says.
+fn told_and_found() -> Plan {
+    let both = |what: &mut What, text: &str| {
+        let What::Check(check) = what else { unreachable!("made by `check`") };
+        check.looks = ["xcatmn1", "xcatmn2"].map(|n| (Place::Node(n.into()), look(text))).to_vec();
+    };
+    let mut told = step("xcatmn1", "p/s/key", None, "Its key", check("xcatmn1", look("")));
+    both(&mut told.what, "say rsa key-of-$(hostname)");
+    told.capture = vec![("kind".into(), "kind@xcatmn1".into()), ("key".into(), "key@xcatmn1".into())];
+    let mut found = step("xcatmn1", "p/s/leads", None, "Who leads?", check("xcatmn1", look("")));
+    both(&mut found.what, "svc is leader");
+    if let What::Check(c) = &mut found.what {
+        (c.true_on, c.role) = (TrueOn::One, Some("leader".into()));
+    }
+    let mut used = step("here", "p/s/use", None, "Use it", change("false", "", Undo::None("".into())));
+    used.place = Place::Here;
+    let want = |var: &str, key: &str| hawiz::shell::Want { var: var.into(), key: key.into(), from: "p/s/leads".into() };
+    if let What::Change(c) = &mut used.what {
+        c.done = None;
+        c.run = Sh {
+            wants: vec![
+                want("other_key", "key@xcatmn1"),
+                want("leader_key", "leader.key"),
+                want("leader_disk", "leader.disk"),
+                want("leader_home", "leader.home"),
+                want("all_key", "all.key"),
+            ],
+            ..Sh::new("say \"$other_key; $leader_key; $leader_disk; $leader_home; $all_key\"")
+        };
+    }
+    let mut plan = bare(vec![stage("p/s", "S", None, Gate::Open, vec![told, found, used])]);
+    for (node, disk) in plan.nodes.iter_mut().zip(["sd a", "sdb"]) {
+        node.vars = vec![("disk".into(), Value::from(disk)), ("home".into(), Value::from("/var/lib/one"))];
+    }
+    plan
+}
+
+#[test]
+fn what_the_site_knows_of_a_found_node_is_not_asked_of_whoever_runs_the_script() {
+    let plan = told_and_found();
+    let known = [("leader", "xcatmn2"), ("key_xcatmn1", "one"), ("key_xcatmn2", "two"), ("hawiz_part", "5")];
+    let said = "say one; two; sdb; /var/lib/one; xcatmn1 one\nxcatmn2 two\n";
+    for shell in shells() {
+        let world = World::new("known");
+        let out = world.run(&shell, &plan, &known);
+        assert!(out.status.success(), "{shell:?}: {}", String::from_utf8_lossy(&out.stderr));
+        assert_eq!(world.read("trace"), said, "{shell:?}");
+    }
+    let world = World::new("known");
+    let out = world.run(&["sh"], &plan, &[&known[..1], &known[2..]].concat());
+    assert!(!out.status.success());
+    assert!(String::from_utf8_lossy(&out.stderr).contains("key_xcatmn1"), "what is missing is named");
+    assert_eq!(world.read("trace"), "");
+}
+
+#[test]
+fn a_checklist_gives_what_was_written_down_to_the_commands_that_want_it() {
+    let md = String::from_utf8(render(&told_and_found(), None, Format::Md, &Style::still(80, false))).expect("text");
+    assert!(md.contains("  `$key_xcatmn2` = ____________________ (from its first line on xcatmn2)\n"), "{md}");
+    let (_, block) = md.rsplit_once("```sh\n").expect("the last command");
+    let (block, _) = block.split_once("\n  ```").expect("it ends");
+    let world = World::new("paper");
+    let written = "leader=xcatmn1 key_xcatmn1=one key_xcatmn2=two";
+    let path = format!("{}:{}", world.0.join("bin").display(), std::env::var("PATH").unwrap_or_default());
+    let mut sh = Command::new("sh");
+    sh.args(["-euc", &format!("{written}\n{block}")]).env("W", &world.0).env("PATH", path);
+    let out = sh.output().expect("there is sh");
+    assert!(out.status.success(), "{block}\n{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(world.read("trace"), "say one; one; sd a; /var/lib/one; xcatmn1 one\nxcatmn2 two\n");
+}
+
 #[test]
 fn the_script_prints_the_commands_byte_for_byte() {
     let plan = plan();

@@ -72,7 +72,7 @@ pub(crate) fn value_of(plan: &crate::plan::Plan, values: &BTreeMap<String, Value
     if let Some(v) = values.get(key) {
         return Some(v.clone());
     }
-    let (base, var) = key.split_once('.')?;
+    let (base, var) = key.rsplit_once('.')?;
     let one = |node: &str| {
         values.get(&format!("{var}@{node}")).cloned().or_else(|| {
             let n = plan.node(node)?;

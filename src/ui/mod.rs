@@ -13,6 +13,7 @@
 pub mod escape;
 pub mod gate;
 pub mod json;
+mod known;
 pub mod lines;
 mod parts;
 pub mod plain;

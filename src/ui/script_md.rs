@@ -5,6 +5,7 @@
 
 use super::Looks;
 use super::escape::{block, line as harmless};
+use super::known::{Known, captures};
 use super::script_text::rule;
 use super::tally::{proof_before, proofs, stage_done, stage_skipped};
 use super::text::duration;
@@ -14,7 +15,7 @@ use crate::plan::{Gate, Look, Plan, Stage, Step, TrueOn, Undo, What};
 use crate::shell::{BEFORE, Command};
 
 pub fn render(plan: &Plan, looks: Option<&Looks>) -> String {
-    let mut md = Md { looks, out: String::new() };
+    let mut md = Md { looks, known: Known::of(plan), out: String::new() };
     md.line(&format!("# {}: {}", harmless(&plan.title), harmless(&plan.what())));
     md.line("");
     if !plan.about.is_empty() {
@@ -30,8 +31,10 @@ pub fn render(plan: &Plan, looks: Option<&Looks>) -> String {
     for s in &plan.secrets {
         md.line(&format!("- secret `{}`: {}", s.name, harmless(&s.prompt)));
     }
-    for (key, from) in &plan.captures {
-        md.line(&format!("- `${key}`: from {} ____________________", harmless(from)));
+    for step in plan.steps() {
+        for (name, _) in captures(step) {
+            md.line(&format!("- `${name}`: from {} ____________________", harmless(&step.id)));
+        }
     }
     let mut head: Vec<String> = plan.env.iter().map(|(k, v)| format!("{}; export {k}", assignment(k, &v.0))).collect();
     for (name, body) in &plan.functions {
@@ -65,6 +68,7 @@ pub fn render(plan: &Plan, looks: Option<&Looks>) -> String {
 
 struct Md<'a> {
     looks: Option<&'a Looks>,
+    known: Known<'a>,
     out: String,
 }
 
@@ -116,7 +120,8 @@ impl Md<'_> {
     fn step(&mut self, step: &Step, several: bool) {
         let notes = notes(step, TERMINAL);
         let mut extra: Vec<String> = Vec::new();
-        if several {
+        let of_one = !matches!(&step.what, What::Check(c) if c.looks.len() > 1);
+        if several && of_one {
             extra.push(format!("on {}", harmless(&place(&step.place, self.looks))));
         }
         if !notes.is_empty() {
@@ -187,8 +192,9 @@ impl Md<'_> {
                 self.undo(&m.undo);
             }
         }
-        for (name, _) in &step.capture {
-            self.indented(&format!("`${name}` = ____________________ (from its first line)"));
+        for (name, node) in captures(step) {
+            let on = node.map(|n| format!(" on {n}")).unwrap_or_default();
+            self.indented(&format!("`${name}` = ____________________ (from its first line{on})"));
         }
     }
 
@@ -217,10 +223,12 @@ impl Md<'_> {
         self.command(&look.command, indent);
     }
     fn command(&mut self, command: &Command, indent: &str) {
+        let known = String::from_utf8_lossy(&self.known.assigned(command)).into_owned();
         let mut text = source(command);
         if let Some(input) = stdin(command) {
             text = format!("{input} | (\n{}\n)", text.trim_end());
         }
+        text.insert_str(0, &known);
         self.fence(&text, indent);
     }
     fn indented(&mut self, text: &str) {

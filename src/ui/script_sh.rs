@@ -14,6 +14,7 @@
 //!
 //! Exit codes are hawiz's own: 0, 4 nothing was changed, 6 something was, 8 optional steps failed.
 
+use super::known::Known;
 use super::parts::{Item, Part, for_commands, learns, parts};
 use super::words::{TERMINAL, assignment, node_of, notes, place, printf, stage_note, variable};
 use crate::plan::{Gate, Look, OnFailure, Place, Plan, Reading, Stage, Step, Undo, What};
@@ -26,7 +27,7 @@ const WORDS: &str = include_str!("script_sh.sh");
 
 pub fn render(plan: &Plan) -> Vec<u8> {
     let parts = parts(plan);
-    let mut sh = Sh { plan, out: Vec::new() };
+    let mut sh = Sh { plan, known: Known::of(plan), out: Vec::new() };
     sh.head(parts.len());
     let several = parts.len() > 1;
     for (i, part) in parts.iter().enumerate() {
@@ -40,6 +41,7 @@ pub fn render(plan: &Plan) -> Vec<u8> {
 
 struct Sh<'a> {
     plan: &'a Plan,
+    known: Known<'a>,
     out: Vec<u8>,
 }
 
@@ -145,8 +147,10 @@ impl Sh<'_> {
                         secrets.insert(s);
                     }
                 }
-                for w in c.wants.iter().filter(|w| w.key != BEFORE && !learnt.contains(&variable(&w.key))) {
-                    wanted.entry(variable(&w.key)).or_insert(&w.from);
+                for w in c.wants.iter().filter(|w| w.key != BEFORE) {
+                    for name in self.known.needed(w).into_iter().filter(|name| !learnt.contains(name)) {
+                        wanted.entry(name).or_insert(&w.from);
+                    }
                 }
             });
             learnt.extend(learns(item));
@@ -231,7 +235,7 @@ impl Sh<'_> {
         self.bytes(format!("hawiz_step {on_failure} ").as_bytes());
         self.bytes(&quote(step.title.shown().as_bytes()));
         let needs: BTreeSet<String> =
-            step.wants().iter().map(|w| variable(&w.key)).filter(|v| learnt.contains(v)).collect();
+            step.wants().iter().flat_map(|w| self.known.needed(w)).filter(|v| learnt.contains(v)).collect();
         for name in needs {
             self.bytes(format!(" {name}").as_bytes());
         }
@@ -315,21 +319,23 @@ impl Sh<'_> {
         self.bytes(format!("{name}() {{ ").as_bytes());
         let value = |n: &str| {
             let bound = command.binds.iter().find(|(name, _)| name == n);
-            let want = command.wants.iter().find(|w| w.var == n);
-            match (bound, want) {
-                (Some((_, value)), _) => quote(&value.0),
-                (None, want) => format!("\"${}\"", want.map_or(n.to_string(), |w| variable(&w.key))).into_bytes(),
+            match bound {
+                Some((_, value)) => quote(&value.0),
+                None => format!("\"${n}\"").into_bytes(),
             }
         };
+        let known = self.known.assigned(command);
         if let Some(input) = printf(command, value) {
+            if !known.is_empty() {
+                self.out.push(b'\n');
+                self.bytes(&known);
+            }
             self.bytes(&input);
             self.bytes(b" | ");
         }
         self.line("(");
         self.line("set -eu");
-        for w in command.wants.iter().filter(|w| w.key != BEFORE && variable(&w.key) != w.var) {
-            self.line(&format!("{}=${}", w.var, variable(&w.key)));
-        }
+        self.bytes(&known);
         self.bytes(&command.source());
         if self.out.last() != Some(&b'\n') {
             self.out.push(b'\n');
