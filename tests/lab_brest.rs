@@ -110,7 +110,7 @@ fn the_leader_moves_on_paper_where_hawiz_is_not_to_be_had() {
     let Some(zone) = Zone::made("the_leader_moves_on_paper_where_hawiz_is_not_to_be_had") else { return };
     let leader = zone.leader();
     // Every code block in its order, by `sh` on the host that is named.
-    paper::followed(&zone, &["plan", "failover", "--from", leader]);
+    zone.on_paper(&["plan", "failover", "--from", leader]);
     assert_ne!(zone.leader(), leader);
 }
 

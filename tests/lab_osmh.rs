@@ -9,7 +9,7 @@
 mod asking;
 #[path = "osmh/hub.rs"]
 mod hub;
-#[path = "osmh/paper.rs"]
+#[path = "lab/paper.rs"]
 mod paper;
 #[path = "lab/rig.rs"]
 mod rig;

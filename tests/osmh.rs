@@ -7,7 +7,7 @@
 mod oci;
 #[path = "osmh/world.rs"]
 mod osmh;
-#[path = "osmh/paper.rs"]
+#[path = "lab/paper.rs"]
 mod paper;
 mod support;
 
@@ -141,14 +141,9 @@ fn the_change_itself_refuses_when_the_other_station_died_after_the_look() {
     site.stations[1].die();
     until("HAProxy sees that B is dead", || site.all("StationB", "0 0"));
     let plan = site.world.hawiz(&["plan", "deactivate", "--on", "StationA", "--format", "md"]).is(0).out;
-    let (mut changes, mut script) = (0, paper::head(&plan));
-    for block in paper::blocks(&plan) {
-        if block.label == "change:" && block.code.contains("state ") {
-            changes += 1;
-            script += &format!("\n(\n{}\n)\n", block.code);
-        }
-    }
-    assert_eq!(changes, 6, "three drains and three times maintenance");
+    let states: Vec<String> = paper::changes(&plan).into_iter().filter(|c| c.contains("state ")).collect();
+    assert_eq!(states.len(), 6, "three drains and three times maintenance");
+    let script = states.iter().fold(paper::head(&plan), |all, code| format!("{all}\n(\n{code}\n)\n"));
     // As on paper: without `set -e`.
     let out = Command::new("sh").arg("-c").arg(&script).env("PATH", osmh::path()).output().expect("sh");
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
@@ -346,12 +341,12 @@ fn the_preflight_sees_a_load_balancer_outside_the_range_and_a_server_without_a_h
 /// Does what the paper says, as a person would.
 fn followed(site: &Site, args: &[&str]) {
     let md = site.world.hawiz(args).is(0).out;
-    let run = |_: &str, script: &str| {
+    let sh = |_: &str, script: &str| {
         let mut sh = Command::new("sh");
-        let out = sh.arg("-c").arg(script).envs(site.world.environment()).stdin(Stdio::null()).output().expect("sh");
-        if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).into_owned()) }
+        sh.arg("-c").arg(script).envs(site.world.environment()).stdin(Stdio::null()).output().expect("there is sh")
     };
-    paper::follow(&md, run, |what, so| until(what, so));
+    let by_hand = |what: &str| panic!("nothing is asked of a person here: {what}");
+    paper::Person { sh: &sh, by_hand: &by_hand, written: &[], of_node: &|_| vec![] }.follows(&md);
 }
 
 #[test]

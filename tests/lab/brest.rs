@@ -4,6 +4,7 @@
 //! kernel's tables of each host's network, and by who answers for the address on the wire. What a procedure changed is read
 //! from the system's own logs. Invariant: whatever is started lives in the [`Lab`] and ends with it.
 
+use crate::paper;
 use crate::rig::{Lab, PATIENCE, Person, Said, said, script, text, whole};
 use crate::support::Dice;
 use serde_json::Value;
@@ -122,10 +123,18 @@ impl Zone {
         std::fs::read_dir(self.at().join("state/runs")).into_iter().flatten().count()
     }
 
-    /// A shell at the station.
-    pub fn here(&self, shell: &str) -> std::process::Output {
-        let net = format!("--net=/run/netns/hzlab-{}-station1", self.lab.token());
-        Command::new("nsenter").args([&net, "sh", "-c", shell]).output().expect("nsenter is here")
+    /// Does what the checklist of a procedure says, on the servers that it names; the changes that it took.
+    #[track_caller]
+    pub fn on_paper(&self, args: &[&str]) -> Vec<String> {
+        let md = self.say(&[args, &["--format", "md"]].concat()).ends(0).out;
+        let sh = |place: &str, script: &str| match place {
+            "this machine" => whole(self.lab.place("station1", "sh").args(["-c", script])),
+            host => self.lab.inside(host, script),
+        };
+        let by_hand = |what: &str| panic!("nothing is asked of a person here: {what}");
+        let vars = ["one_etc=/etc/one", "one_home=/var/lib/one", "root=/root", "apache=/etc/apache2"];
+        let vars = vars.map(|v| v.split_once('=').expect("a pair")).map(|(n, v)| (n.to_string(), v.to_string()));
+        paper::Person { sh: &sh, by_hand: &by_hand, written: &[], of_node: &|_| vars.to_vec() }.follows(&md)
     }
 
     // -------------------------------------------------------- three times

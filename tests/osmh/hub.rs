@@ -4,7 +4,7 @@
 //! configuration, of units as systemd has them, and of both programs' logs; two that are equal show that nobody did anything.
 
 use crate::paper;
-use crate::rig::{Lab, PATIENCE, Person, Said, said, text};
+use crate::rig::{Lab, PATIENCE, Person, Said, said, text, whole};
 use crate::station::{Station, Way, stations};
 use crate::support::Dice;
 use serde_json::Value;
@@ -274,23 +274,12 @@ impl<'l> Hub<'l> {
     /// Does what the checklist of a procedure says, on the hosts that it names.
     pub fn on_paper(&self, args: &[&str]) {
         let md = self.say(&[&["plan"], args, &["--format", "md"]].concat()).ends(0).out;
-        let run = |place: &str, script: &str| {
-            let mut sh = match place {
-                "this machine" => {
-                    let mut sh = Command::new("nsenter");
-                    sh.arg(format!("--net=/run/netns/hzlab-{}-station1", self.lab.token()));
-                    sh
-                }
-                host => {
-                    let mut sh = Command::new(self.lab.run.join("enter"));
-                    sh.arg(host);
-                    sh
-                }
-            };
-            let out = sh.args(["sh", "-c", script]).output().expect("there is `sh`");
-            if out.status.success() { Ok(()) } else { Err(text(&[out.stdout, out.stderr].concat())) }
+        let sh = |place: &str, script: &str| match place {
+            "this machine" => whole(self.lab.place("station1", "sh").args(["-c", script])),
+            host => self.lab.inside(host, script),
         };
-        paper::follow(&md, run, |what, so| until(what, so));
+        let by_hand = |what: &str| panic!("nothing is asked of a person here: {what}");
+        paper::Person { sh: &sh, by_hand: &by_hand, written: &[], of_node: &|_| vec![] }.follows(&md);
     }
     /// A person at a terminal, who does each thing when it is asked for, and says so.
     pub fn by_a_person(&self, args: &[&str], does: &[Chore]) -> Said {
