@@ -10,7 +10,7 @@ use crate::event::{Looked, Proven, Purpose};
 use crate::plan::{Answer, Check, Early, Look, OnFailure, Place, Plan, Proof, Step, What};
 use crate::reach::{Ask, Reach, Reply, Sent};
 use crate::shell::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What was seen.
@@ -31,6 +31,8 @@ pub struct Survey {
     pub undecided: u32,
     /// Optional checks that are false.
     pub optional: u32,
+    /// Stages in which nothing would be changed, as far as nothing would be changed before them: their ids.
+    pub settled: BTreeSet<String>,
     /// Stages and steps that would be skipped: id or instance → why.
     pub skipped: BTreeMap<String, String>,
     /// What captures gave.
@@ -46,6 +48,9 @@ pub fn survey(plan: &Plan, reach: &mut dyn Reach, proofs: bool) -> Survey {
     }
     for stage in &plan.stages {
         s.stage(stage);
+        if !s.dirty {
+            s.out.settled.insert(stage.id.clone());
+        }
     }
     s.out
 }

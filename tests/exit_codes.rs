@@ -195,6 +195,18 @@ fn yes_never_answers_a_manual_step_without_a_look() {
 }
 
 #[test]
+fn what_is_so_already_wants_no_answer_of_anybody() {
+    let seen = "done.sh = 'grep -qsx blind \"$w/$node/trace\"'\nrun.sh = 'echo blind";
+    let typed = failover().replace("stage = \"Go\"\n", "stage = \"Go\"\ngate = \"type\"\n");
+    let world = World::new(&typed.replace("run.sh = 'echo blind", seen));
+    world.put("right.toml", "[gates]\n\"activate/prepare\" = \"yes\"\n\"activate/go\" = \"a\"\n");
+    world.hawiz(&["activate", "--on", "a", "--answers", "right.toml"]).is(0);
+    let done = world.trace("a");
+    world.hawiz(&["activate", "--on", "a"]).is(0);
+    assert_eq!(world.trace("a"), done);
+}
+
+#[test]
 fn four_where_there_is_no_room_for_the_journal() {
     let world = one(&[&step("First", "")]);
     world.put("file", "");

@@ -20,12 +20,13 @@ use crate::secret;
 use crate::shell::Value;
 use crate::signal::{Interrupts, Signals};
 use crate::site::Answers;
+use crate::survey::survey;
 use crate::tongue::Teller;
 use crate::ui::gate::Drawer;
 use crate::ui::{self, Style, View};
 use crate::who::Who;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -59,7 +60,7 @@ pub(super) fn begin(common: &Common, read: files::Read, go: &Go) -> Done {
     let plan = &read.plan;
     let interactive = interactive();
     if !interactive {
-        unattended(plan, &read.answers, go.answer.yes, output(common) != ui::Output::Json)?;
+        unattended(common, &read, go.answer.yes)?;
     }
     let state = journal::state_dir(common.state_dir.as_deref())?;
     apart(plan, &state)?;
@@ -116,13 +117,21 @@ pub(super) fn signals() -> Result<Rc<Signals>, Fatal> {
     Signals::install().map(Rc::new).map_err(|e| Fatal::new(Exit::Internal, format!("cannot take over signals: {e}")))
 }
 
-/// Without a terminal every gate must be answered before the first change.
-fn unattended(plan: &Plan, given: &Answers, yes: bool, skeleton: bool) -> Result<(), Fatal> {
-    let missing = answers::missing(plan, given, yes, |_| true);
+/// Without a terminal every gate must be answered before the first change: of stages that would change nothing no answer is
+/// wanted, which only looking can tell.
+fn unattended(common: &Common, read: &files::Read, yes: bool) -> Result<(), Fatal> {
+    let plan = &read.plan;
+    if answers::missing(plan, &read.answers, yes, |_| true).is_empty() {
+        return Ok(());
+    }
+    let settled = survey(plan, &mut look::fleet(read, common)?, false).settled;
+    let left = plan.stages.iter().filter(|s| !settled.contains(&s.id)).flat_map(|s| &s.steps);
+    let left: BTreeSet<&str> = left.map(|s| s.instance.as_str()).collect();
+    let missing = answers::missing(plan, &read.answers, yes, |s| left.contains(s.instance.as_str()));
     if missing.is_empty() {
         return Ok(());
     }
-    if skeleton {
+    if output(common) != ui::Output::Json {
         // On stdout, so that `> answers.toml` keeps it.
         say(&format!("{}\n", answers::skeleton(plan).trim_end()));
     }

@@ -4,14 +4,14 @@
 //! engine's, and no command is shortened or wrapped.
 
 use super::Looks;
-use super::escape::{block, line as harmless};
+use super::escape::{block as shown, line as harmless};
 use super::known::{Known, captures};
 use super::script_text::rule;
 use super::tally::{proof_before, proofs, stage_done, stage_skipped};
 use super::text::duration;
 use super::words::{TERMINAL, assignment, node_of, notes, place, places, source, stage_note, stdin, title};
 use crate::event::Purpose;
-use crate::plan::{Gate, Look, Plan, Stage, Step, TrueOn, Undo, What};
+use crate::plan::{Gate, Look, Plan, Reading, Stage, Step, TrueOn, Undo, What};
 use crate::shell::{BEFORE, Command};
 
 pub fn render(plan: &Plan, looks: Option<&Looks>) -> String {
@@ -19,7 +19,7 @@ pub fn render(plan: &Plan, looks: Option<&Looks>) -> String {
     md.line(&format!("# {}: {}", harmless(&plan.title), harmless(&plan.what())));
     md.line("");
     if !plan.about.is_empty() {
-        md.line(&block(&plan.about));
+        md.line(&shown(&plan.about));
         md.line("");
     }
     md.line("Who: ____________________  When: ____________________");
@@ -40,20 +40,24 @@ pub fn render(plan: &Plan, looks: Option<&Looks>) -> String {
     for (name, body) in &plan.functions {
         head.push(format!("{name}() {{\n{}\n}}", body.lossy().trim_matches('\n')));
     }
+    md.line("");
     if !head.is_empty() {
-        md.line("");
-        md.line("First, in every shell that is used (start it with `sh`; what refuses may end it):");
+        md.line("First, in every shell that is used (start it with `sh`):");
         md.fence(&head.join("\n"), "");
+        md.line("");
     }
+    md.line("Below, a block of commands is true, or done, when it ends with 0 (`echo $?`); 126 and more: it could not be told.");
     for proof in proofs(plan) {
         md.line("");
         md.line(&format!("## Proof: is {} inactive?", harmless(&proof.node)));
+        md.stands_on(&proof.node);
         proof.steps.iter().for_each(|s| md.step(s, false));
     }
     for (i, stage) in plan.stages.iter().enumerate() {
         if let Some(proof) = proof_before(plan, i) {
             md.line("");
             md.line(&format!("## Proof: is {} inactive now?", harmless(&proof.node)));
+            md.stands_on(&proof.node);
             proof.steps.iter().for_each(|s| md.step(s, false));
         }
         md.stage(i + 1, stage);
@@ -61,6 +65,7 @@ pub fn render(plan: &Plan, looks: Option<&Looks>) -> String {
     if let Some(closing) = &plan.closing {
         md.line("");
         md.line(&format!("## At the end: is {} inactive?", harmless(&closing.node)));
+        md.stands_on(&closing.node);
         closing.steps.iter().for_each(|s| md.step(s, false));
     }
     md.out
@@ -78,6 +83,12 @@ impl Md<'_> {
         self.out.push('\n');
     }
 
+    /// As below a stage's title: where what follows is looked at.
+    fn stands_on(&mut self, node: &str) {
+        self.line("");
+        self.line(&format!("*{}*", harmless(node)));
+    }
+
     fn stage(&mut self, number: usize, stage: &Stage) {
         self.line("");
         self.line(&format!("## {number}. {}", harmless(&stage.title)));
@@ -88,17 +99,17 @@ impl Md<'_> {
         }
         if !stage.about.is_empty() {
             self.line("");
-            self.line(&block(&stage.about));
+            self.line(&shown(&stage.about));
         }
-        if let Some(when) = &stage.when {
+        for (look, at, purpose) in stage.asked() {
+            let at = place(at, self.looks);
+            let on = if places(stage, self.looks) == [at.as_str()] { String::new() } else { format!(" on {at}") };
             self.line("");
-            self.line("Only when this is true, else skip the whole stage:");
-            self.look(when, "");
-        }
-        if let Some(done) = &stage.done {
-            self.line("");
-            self.line("When this is true all of the stage is so already: leave it out.");
-            self.look(done, "");
+            self.line(&match purpose {
+                Purpose::When => format!("Only when this is true{on}, else skip the whole stage:"),
+                _ => format!("Nothing to do when this is true{on}: all of the stage is so already:"),
+            });
+            self.look(look, "");
         }
         if stage_skipped(stage, self.looks) {
             self.line("");
@@ -131,7 +142,7 @@ impl Md<'_> {
         self.line("");
         self.line(&format!("- [ ] **{}**{extra}", title(&step.title, self.looks)));
         if !step.about.is_empty() {
-            self.indented(&block(&step.about));
+            self.indented(&shown(&step.about));
         }
         if let Some(when) = &step.when {
             self.indented("only when:");
@@ -140,7 +151,9 @@ impl Md<'_> {
         match &step.what {
             What::Check(c) => {
                 let all = c.true_on == TrueOn::All;
-                if !all && let Some(rule) = rule(c) {
+                if (!all || c.same)
+                    && let Some(rule) = rule(c)
+                {
                     self.indented(&format!("must be true {rule}"));
                 }
                 for (p, look) in &c.looks {
@@ -220,15 +233,21 @@ impl Md<'_> {
         if look.not {
             self.line(&format!("{indent}(the opposite of)"));
         }
-        self.command(&look.command, indent);
+        // (3: there is nothing that could be otherwise, such as a unit to be stopped.)
+        let more = if look.reading == Reading::Catalog { " || [ $? -eq 3 ]" } else { "" };
+        self.block(&look.command, more, indent);
     }
     fn command(&mut self, command: &Command, indent: &str) {
+        self.block(command, "", indent);
+    }
+    fn block(&mut self, command: &Command, more: &str, indent: &str) {
         let known = String::from_utf8_lossy(&self.known.assigned(command)).into_owned();
         let mut text = source(command);
         if let Some(input) = stdin(command) {
-            text = format!("{input} | (\n{}\n)", text.trim_end());
+            text = format!("{input} | (\n{}\n){more}", text.trim_end());
         }
-        text.insert_str(0, &known);
+        // As the engine sends it: in a shell of its own, so that what is false does not end the person's.
+        text = format!("(set -eu\n{known}{}\n){more}", text.trim_end());
         self.fence(&text, indent);
     }
     fn indented(&mut self, text: &str) {
@@ -241,7 +260,7 @@ impl Md<'_> {
         let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
         let fence = "`".repeat(longest.max(2) + 1);
         self.line(&format!("{indent}{fence}sh"));
-        for l in block(text).trim_end().lines() {
+        for l in shown(text).trim_end().lines() {
             self.line(&format!("{indent}{l}"));
         }
         self.line(&format!("{indent}{fence}"));
