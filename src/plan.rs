@@ -46,6 +46,9 @@ pub struct Plan {
     pub secrets: Vec<Secret>,
     /// Run-time values the plan will learn: key, and the step that tells.
     pub captures: Vec<(String, String)>,
+    /// What `{all}` means: the nodes of the first group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub all: Vec<String>,
     /// The system has `inactive`: at most one node may be active.
     pub exclusive: bool,
     /// It makes its target active: the proof is taken before the first change.

@@ -17,7 +17,7 @@ mod translation;
 mod whole;
 
 pub use names::{KNOWN, slug};
-pub use translation::{StepWords, Translation};
+pub use translation::{StageWords, StepWords, Translation};
 
 use crate::catalog::{Action, Check};
 use crate::problem::{Problem, Problems};

@@ -5,14 +5,14 @@
 //! paper: ids, commands, digests and records are those of the plan, whatever the language.
 
 use crate::event::{Event, Looked, Record};
-use crate::plan::{Place, Plan, Stage, Step, What};
-use crate::playbook::{Playbook, StepWords, Translation};
+use crate::plan::{Place, Plan, Stage, Step, Undo, What};
+use crate::playbook::{At, Playbook, StepWords, Translation};
 use crate::resolve::{Piece, pieces};
 use crate::shell::{Part, Value, Word};
 use std::collections::BTreeMap;
 
 /// A procedure's stages and steps have the same ids wherever they are used, but for what `use` may put in front.
-fn find<'a, T>(words: &'a [(crate::playbook::At<String>, T)], id: &str) -> Option<&'a T> {
+fn find<'a, T>(words: &'a [(At<String>, T)], id: &str) -> Option<&'a T> {
     let is = |known: &str| id.strip_suffix(known).is_some_and(|front| front.is_empty() || front.ends_with('/'));
     words.iter().find(|(known, _)| is(&known.value)).map(|(_, words)| words)
 }
@@ -23,21 +23,27 @@ pub fn spoken(plan: &Plan, words: &Translation) -> Plan {
     if let Some(title) = &words.title {
         spoken.title.clone_from(&title.value);
     }
+    if let Some(about) = &words.about {
+        let whom = Whom { target: plan.target.as_deref(), node: None, items: &[] };
+        spoken.about = fill(&about.value, &|name| known(plan, name, whom)).shown();
+    }
     for secret in &mut spoken.secrets {
         if let Some(prompt) = find(&words.inputs, &secret.name) {
             secret.prompt.clone_from(&prompt.value);
         }
     }
     for proof in spoken.proof.iter_mut().chain(&mut spoken.closing).chain(&mut spoken.undone) {
-        let about = Whom { target: Some(&proof.node), node: None };
+        let about = Whom { target: Some(&proof.node), node: None, items: &[] };
         proof.steps.iter_mut().for_each(|step| say(step, words, plan, about));
     }
     for stage in &mut spoken.stages {
         // In a failover each stage has a target of its own.
-        let about = Whom { target: stage.of.as_deref().or(plan.target.as_deref()), node: None };
-        if let Some(title) = find(&words.stages, &stage.id) {
-            let about = Whom { node: about.target, ..about };
-            stage.title = fill(&title.value, &|name| known(plan, name, about)).shown();
+        let about = Whom { target: stage.of.as_deref().or(plan.target.as_deref()), node: None, items: &[] };
+        if let Some(words) = find(&words.stages, &stage.id) {
+            let whom = Whom { node: about.target, ..about };
+            let said = |text: &At<String>| fill(&text.value, &|name| known(plan, name, whom)).shown();
+            words.stage.iter().for_each(|text| stage.title = said(text));
+            words.about.iter().for_each(|text| stage.about = said(text));
         }
         stage.steps.iter_mut().for_each(|step| say(step, words, plan, about));
     }
@@ -52,19 +58,19 @@ pub fn spoken(plan: &Plan, words: &Translation) -> Plan {
 struct Whom<'a> {
     target: Option<&'a str>,
     node: Option<&'a str>,
+    /// Loops' values.
+    items: &'a [(String, Value)],
 }
 
 fn say(step: &mut Step, words: &Translation, plan: &Plan, whom: Whom) {
-    let Some(StepWords { name, manual, about }) = find(&words.steps, &step.id) else { return };
+    let Some(StepWords { name, manual, about, undo, no_return }) = find(&words.steps, &step.id) else { return };
     let node = match &step.place {
         Place::Node(node) => Some(node.clone()),
         _ => None,
     };
     let items = step.items.clone();
-    let known = |wanted: &str| {
-        let item = items.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
-        item.or_else(|| known(plan, wanted, Whom { node: node.as_deref(), ..whom }))
-    };
+    let whom = Whom { node: node.as_deref(), items: &items, ..whom };
+    let known = |wanted: &str| known(plan, wanted, whom);
     if let Some(name) = name {
         step.title = fill(&name.value, &known);
     }
@@ -74,18 +80,45 @@ fn say(step: &mut Step, words: &Translation, plan: &Plan, whom: Whom) {
     if let Some(about) = about {
         step.about = fill(&about.value, &known).shown();
     }
+    let of_step = match &mut step.what {
+        What::Check(_) => return,
+        What::Change(change) => &mut change.undo,
+        What::Manual(manual) => &mut manual.undo,
+    };
+    match (of_step, undo, no_return) {
+        (Undo::Manual(text), Some(said), _) => *text = fill(&said.value, &known),
+        (Undo::None(why), Some(said), _) | (Undo::NoReturn(why), _, Some(said)) => {
+            *why = fill(&said.value, &known).shown();
+        }
+        _ => {}
+    }
 }
 
 /// What a name between braces means for a whole plan.
 fn known(plan: &Plan, name: &str, whom: Whom) -> Option<Value> {
-    let role = match name {
+    let item = |name: &str| whom.items.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let role = |name: &str| match name {
         "target" => whom.target,
         "to" => plan.target.as_deref(),
         "from" => plan.from(),
         "node" => whom.node,
         _ => None,
     };
-    role.map(Value::from).or_else(|| plan.inputs.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()))
+    let role = |name: &str| item(name).or_else(|| role(name).map(Value::from));
+    if let Some((base, var)) = name.rsplit_once('.') {
+        let node = plan.node(&role(base)?.lossy())?;
+        let set = node.vars.iter().find(|(known, _)| known == var).map(|(_, value)| value.clone());
+        return set.or_else(|| node.address.as_deref().filter(|_| var == "address").map(Value::from));
+    }
+    // As a title joins them.
+    let peer = |n: &&String| Some(n.as_str()) != whom.target && Some(n.as_str()) != plan.lost();
+    let joined = |names: Vec<&str>| Some(Value::from(names.join(", ").as_str()));
+    match name {
+        "all" => return joined(plan.all.iter().map(String::as_str).collect()),
+        "peers" => return joined(plan.all.iter().filter(peer).map(String::as_str).collect()),
+        _ => {}
+    }
+    role(name).or_else(|| plan.inputs.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()))
 }
 
 /// `{name}` where it is known; else it is learnt in the run. What is no name stays as it is written.
@@ -93,7 +126,8 @@ fn fill(text: &str, known: &dyn Fn(&str) -> Option<Value>) -> Word {
     let Ok(pieces) = pieces(text) else { return Word::literal(text) };
     let part = |piece| match piece {
         Piece::Text(text) => Part::Text(text.into()),
-        Piece::Name(name) => known(&name).map_or(Part::Name(name), Part::Text),
+        // (What the run learns bears the shell's name for it.)
+        Piece::Name(name) => known(&name).map_or_else(|| Part::Name(name.replace('.', "_")), Part::Text),
     };
     Word(pieces.into_iter().map(part).collect())
 }

@@ -10,11 +10,15 @@ use support::{Ended, World};
 const PLAYBOOK: &str = r#"
 format = 1
 title = "Two shops"
+about = "Bread for {all}."
+[node-vars]
+street = { default = "Baker Street" }
 [inputs]
 unit = { prompt = "Which shop" }
 [[open]]
 stage = "Open {unit}"
 gate = "ask"
+about = "In {target.street}."
   [[open.step]]
   name = "Who is the baker?"
   check.sh = "echo Ida"
@@ -31,17 +35,25 @@ gate = "ask"
   [[open.step]]
   name = "Sweep"
   check.sh = "true"
+[[sell]]
+stage = "Sell"
+  [[sell.step]]
+  name = "Sell on {node.street}"
+  run.sh = "true"
+  no-return = "bread is eaten"
 "#;
 
 const RUSSIAN: &str = r#"
 title = "Две лавки"
+about = "Хлеб для {all}."
 [inputs]
 unit = "Какая лавка"
 [stages]
-"open/open-unit" = "Открыть: {unit}"
+"open/open-unit" = { stage = "Открыть: {unit}", about = "На улице {target.street}." }
 [steps]
 "open/open-unit/who-is-the-baker" = { name = "Кто пекарь?" }
-"open/open-unit/light-the-unit" = { name = "Разжечь {unit} на {node}", about = "Сначала дымит." }
+"open/open-unit/light-the-unit" = { name = "Разжечь {unit} на {node}", about = "Сначала дымит.", undo = "прогорит сама" }
+"sell/sell/sell-on-node-street" = { name = "Продавать: {node.street}", no-return = "хлеб съедят" }
 "open/open-unit/tell-baker" = { name = "Сказать: {baker}" }
 "#;
 
@@ -63,11 +75,18 @@ fn a_plan_is_read_in_the_language_asked_for_and_what_it_lacks_in_its_own() {
     };
     for text in [plan(&[]), plan(&["--format", "md"]), plan(&["--format", "sh"])] {
         for words in ["Две лавки", "Открыть: oven", "Кто пекарь?", "Разжечь oven на a", "Сказать: $baker", "Sweep"]
+            .into_iter()
+            .chain(["На улице Baker Street.", "прогорит сама"])
         {
             assert!(text.contains(words), "{words}:\n{text}");
         }
-        assert!(!text.contains("Light the") && !text.contains("It smokes"), "{text}");
+        for words in ["Light the", "It smokes", "In Baker", "burns down"] {
+            assert!(!text.contains(words), "{words}:\n{text}");
+        }
     }
+    assert!(plan(&["--format", "md"]).contains("Хлеб для a, b."));
+    let sell = world.hawiz(&["plan", "sell", "--on", "a", "--set", "unit=oven", "--lang", "ru"]).is(0);
+    sell.says("Продавать: Baker Street").says("хлеб съедят");
     // What a program reads has one language, and the digests do not know of any.
     let english = world.hawiz(&["plan", "open", "--on", "a", "--set", "unit=oven", "--format", "json"]).is(0).out;
     assert_eq!(plan(&["--format", "json"]), english);

@@ -6,6 +6,7 @@
 use super::raw::{RawStage, RawStep};
 use super::read::{Dur, List, Many, Map, Scalar, Version};
 use super::table::{any_of, map_of};
+use super::translation::{RawStageWords, TitleOr};
 use super::{At, FORMAT, Given, LookDef, Over, Stage, Step, UndoDef};
 use crate::catalog::{Action, Check};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -47,6 +48,7 @@ inline! {
         let item = g.subschema_for::<Scalar>();
         any_of(vec![json_schema!({ "type": "string" }), json_schema!({ "type": "array", "items": item, "minItems": 1 })])
     };
+    [] TitleOr, g => any_of(vec![json_schema!({ "type": "string" }), g.subschema_for::<RawStageWords>()]);
     [] Stage, g => g.subschema_for::<RawStage>();
     [] Step, g => g.subschema_for::<RawStep>();
     [] Version, g => json_schema!({ "type": "integer", "enum": [FORMAT] });

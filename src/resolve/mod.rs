@@ -264,6 +264,7 @@ impl Resolver<'_> {
             inputs: self.input_values(),
             secrets: self.secrets(),
             captures: std::mem::take(&mut self.out.captures),
+            all,
             exclusive,
             activates,
             proof,

@@ -167,6 +167,7 @@ pub fn plan() -> Plan {
         inputs: vec![("vip".into(), Value::from("10.5.106.7")), ("odd".into(), Value(vec![b'a', 0xff]))],
         secrets: vec![Secret { name: "db".into(), prompt: "Password".into(), argv: Some(vec!["pass".into()]) }],
         captures: vec![("nic@xcatmn2".into(), "activate/do/change-0".into())],
+        all: vec![],
         exclusive: true,
         activates: true,
         proof: vec![proof("xcatmn1"), proof("xcatmn3")],

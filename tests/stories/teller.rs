@@ -190,6 +190,7 @@ pub fn plan(stages: Vec<Stage>) -> Plan {
         inputs: Vec::new(),
         secrets: Vec::new(),
         captures: Vec::new(),
+        all: vec![],
         exclusive: false,
         activates: false,
         proof: Vec::new(),

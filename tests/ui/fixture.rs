@@ -120,6 +120,7 @@ pub fn bare(stages: Vec<Stage>) -> Plan {
         inputs: vec![],
         secrets: vec![],
         captures: vec![],
+        all: vec![],
         exclusive: false,
         activates: false,
         proof: vec![],
