@@ -6,7 +6,7 @@
 //! it is not true, and then that look is true; a look is waited for where the page says so, and as long as it says.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
@@ -40,17 +40,20 @@ struct Step {
     place: String,
     when: Option<Look>,
     rule: Rule,
+    /// All of them must say the same.
+    same: bool,
     looks: Vec<Look>,
     done: Option<Look>,
     change: Option<String>,
     by_hand: Option<String>,
     verify: Vec<Look>,
-    /// Names that are written down: of the node where it is true, else of the words of the first line.
+    /// Names that are written down: of the node where it is true; of the words of the first line, and of which node's.
     node: Option<String>,
-    words: Vec<String>,
+    words: Vec<(String, String)>,
     /// What stands in brackets behind the title.
     within: Duration,
     tries: u32,
+    apart: Duration,
     optional: bool,
 }
 
@@ -126,6 +129,7 @@ impl Stage {
                     "optional" => step.optional = true,
                     p if p.starts_with("on ") => step.place = p[3..].into(),
                     p if p.starts_with("waits up to ") => step.within = duration(&p[12..]),
+                    p if p.ends_with(" apart") => step.apart = duration(&p[..p.len() - 6]),
                     p if p.ends_with(" tries") => step.tries = p[..p.len() - 6].parse().expect("a number of tries"),
                     _ => {}
                 }
@@ -144,12 +148,14 @@ impl Stage {
             if more.contains("(the node where it is true)") {
                 step.node = Some(name.into());
             } else {
-                step.words.push(name.into());
+                let on = more.split_once("first line on ").map_or("", |(_, node)| node.trim_end_matches(')'));
+                step.words.push((name.into(), on.into()));
             }
         } else if let Some(what) = bare.strip_prefix("by hand: ") {
             step.by_hand = Some(what.into());
         } else if let Some(rule) = bare.strip_prefix("must be true on ").filter(|_| !bare.ends_with(':')) {
             let rules = [
+                ("all of them", Rule::All),
                 ("exactly one of them", Rule::One),
                 ("none of them", Rule::None),
                 ("at least one of them", Rule::Any),
@@ -157,23 +163,32 @@ impl Stage {
             ];
             let found = rules.iter().find(|(words, _)| rule.starts_with(words));
             step.rule = found.unwrap_or_else(|| panic!("`{bare}` is not understood")).1;
+            step.same = rule.contains("the same everywhere");
         }
     }
     fn block(&mut self, label: &str, not: bool, code: String) {
-        // `must be true on front1, was: no:`
-        let words = label.trim_end_matches(':').split([',', '(']).next().unwrap_or_default().trim();
-        let named = words.rsplit_once(" on ").map(|(_, n)| n.to_string());
         let unknown = |code| panic!("`{label}`: what is to be done with the code below it?\n{code}");
-        let place = self.steps.last().map_or(&self.place, |step| &step.place).clone();
-        let look = Look { place: named.unwrap_or(place), code, not };
         let Some(step) = self.steps.last_mut() else {
-            match label {
-                l if l.starts_with("Only when this is true") => self.when = Some(look),
-                l if l.starts_with("Nothing to do when this is true") => self.done = Some(look),
-                _ => unknown(look.code),
+            let asked = [
+                ("Only when this is true", ", else skip the whole stage:", &mut self.when),
+                ("Nothing to do when this is true", ": all of the stage is so already:", &mut self.done),
+            ];
+            let mut found = asked.into_iter().filter_map(|(before, behind, look)| {
+                Some((
+                    label.strip_prefix(before)?.strip_suffix(behind)?.strip_prefix(" on ").unwrap_or(&self.place),
+                    look,
+                ))
+            });
+            match found.next() {
+                Some((place, look)) => *look = Some(Look { place: place.into(), code, not }),
+                None => unknown(code),
             }
             return;
         };
+        // `must be true on front1, was: no:`
+        let words = label.trim_end_matches(':').split([',', '(']).next().unwrap_or_default().trim();
+        let named = words.rsplit_once(" on ").map(|(_, n)| n.to_string());
+        let look = Look { place: named.unwrap_or(step.place.clone()), code, not };
         match label {
             l if l.starts_with("only when") => step.when = Some(look),
             l if ["must be true", "true on ", "true:", "true, "].iter().any(|w| l.starts_with(w)) => {
@@ -257,7 +272,8 @@ impl Walk<'_> {
         if step.when.as_ref().is_some_and(|w| self.so(w).is_err()) {
             return false;
         }
-        let mut said = self.looks(step);
+        let each = self.looks(step);
+        let mut said = step.looks.last().map_or(String::new(), |l| each[&self.at(&l.place)].clone());
         let (mut changed, mut tries) = (false, 0);
         while step.change.is_some() || step.by_hand.is_some() {
             if let Some(Ok(so)) = step.done.as_ref().map(|d| self.so(d)) {
@@ -268,7 +284,10 @@ impl Walk<'_> {
             (changed, said) = match (&step.change, &step.by_hand) {
                 (Some(change), _) => match self.content(&step.place, change, false) {
                     Ok(said) => (true, said),
-                    Err(_) if tries < step.tries => continue,
+                    Err(_) if tries < step.tries => {
+                        std::thread::sleep(step.apart);
+                        continue;
+                    }
                     Err(_) if step.optional => break,
                     Err(why) => panic!("{}: {why}", step.title),
                 },
@@ -287,49 +306,50 @@ impl Walk<'_> {
                 self.comes(&step.title, AFTERWARDS, || self.so(verify));
             }
         }
-        let mut words = said.lines().next().unwrap_or_default().split_whitespace();
-        for (i, name) in step.words.iter().enumerate() {
-            let last = i + 1 == step.words.len();
-            let value = if last {
-                words.by_ref().collect::<Vec<_>>().join(" ")
-            } else {
-                words.next().unwrap_or_default().into()
-            };
-            assert!(!value.is_empty(), "{}: nothing to write down for `${name}` in `{said}`", step.title);
-            self.known.insert(name.clone(), value);
+        for on in step.words.iter().map(|(_, on)| on).collect::<BTreeSet<_>>() {
+            let said = if on.is_empty() { &said } else { each.get(on).unwrap_or_else(|| panic!("{on} was not asked")) };
+            let mut words = said.lines().next().unwrap_or_default().split_whitespace();
+            let mut names = step.words.iter().filter(|(_, of)| of == on).peekable();
+            while let Some((name, _)) = names.next() {
+                let word = words.next().unwrap_or_default();
+                let rest = if names.peek().is_none() { words.by_ref().collect() } else { vec![] };
+                let value = [&[word], &rest[..]].concat().join(" ");
+                assert!(!value.is_empty(), "{}: nothing to write down for `${name}` in `{said}`", step.title);
+                self.known.insert(name.clone(), value);
+            }
         }
         changed
     }
-    /// The looks of a box come true on as many nodes as it says; what the last of them said.
+    /// The looks of a box come true on as many nodes as it says; what they said, by node.
     #[track_caller]
-    fn looks(&mut self, step: &Step) -> String {
+    fn looks(&mut self, step: &Step) -> BTreeMap<String, String> {
         if step.looks.is_empty() {
-            return String::new();
+            return BTreeMap::new();
         }
         let n = step.looks.len();
-        let (said, holder) = self.comes(&step.title, step.within, || {
+        let (each, yes) = self.comes(&step.title, step.within, || {
             let all: Vec<_> = step.looks.iter().map(|l| (self.at(&l.place), self.so(l))).collect();
-            let yes = all.iter().filter(|(_, so)| so.is_ok()).count();
+            let yes: Vec<String> = all.iter().filter(|(_, so)| so.is_ok()).map(|(node, _)| node.clone()).collect();
             let enough = match step.rule {
-                Rule::All => yes == n,
-                Rule::One => yes == 1,
-                Rule::None => yes == 0,
-                Rule::Any => yes > 0,
-                Rule::Majority => yes * 2 > n,
+                Rule::All => yes.len() == n,
+                Rule::One => yes.len() == 1,
+                Rule::None => yes.is_empty(),
+                Rule::Any => !yes.is_empty(),
+                Rule::Majority => yes.len() * 2 > n,
             };
-            if !enough {
-                return Err(format!("true on {yes} of {n}, wanted {:?}: {all:#?}", step.rule));
+            let said: BTreeSet<_> = all.iter().filter_map(|(_, so)| so.as_ref().ok()).collect();
+            if !enough || step.same && said.len() > 1 {
+                return Err(format!("true on {yes:?} of {n}, wanted {:?}: {all:#?}", step.rule));
             }
-            let said = all.iter().rev().find_map(|(_, so)| so.clone().ok()).unwrap_or_default();
-            Ok((said, all.into_iter().find(|(_, so)| so.is_ok()).map(|(node, _)| node)))
+            Ok((all.into_iter().map(|(node, so)| (node, so.unwrap_or_default())).collect(), yes))
         });
-        if let (Some(name), Some(node)) = (&step.node, holder) {
-            for (var, is) in (self.person.of_node)(&node) {
+        if let (Some(name), Some(node)) = (&step.node, yes.first()) {
+            for (var, is) in (self.person.of_node)(node) {
                 self.known.insert(format!("{name}_{var}"), is);
             }
-            self.known.insert(name.clone(), node);
+            self.known.insert(name.clone(), node.clone());
         }
-        said
+        each
     }
     /// Looks until it is so.
     #[track_caller]
@@ -350,7 +370,7 @@ impl Walk<'_> {
     fn content(&self, place: &str, code: &str, not: bool) -> Result<String, String> {
         let values: String = self.known.iter().map(|(n, v)| format!("{n}='{}'\n", v.replace('\'', r"'\''"))).collect();
         let at = self.at(place);
-        let out = (self.person.sh)(&at, &format!("{}\nset -eu\n{values}{code}\n", self.head));
+        let out = (self.person.sh)(&at, &format!("{}\n{values}{code}\n", self.head));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_string();
         if out.status.code() == Some(i32::from(not)) {
             return Ok(text(&out.stdout));
