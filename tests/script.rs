@@ -341,6 +341,32 @@ fn a_checklist_gives_what_was_written_down_to_the_commands_that_want_it() {
 }
 
 #[test]
+fn a_block_of_a_checklist_ends_as_its_look_is_read() {
+    for (reading, code, wanted) in [
+        (Reading::Script, 0, 0),
+        (Reading::Script, 3, 3),
+        (Reading::Catalog, 0, 0),
+        (Reading::Catalog, 1, 1),
+        (Reading::Catalog, 3, 0),
+        (Reading::Catalog, 4, 4),
+        (Reading::Catalog, 126, 126),
+    ] {
+        // What fails in the middle counts, and the shell that the block is typed into lives on.
+        let look = Look { reading, ..look(&format!("f() {{ return {code}; }}\nf\ntrue")) };
+        let step = step("n", "p/s/c", None, "C", check("n", look));
+        let plan = bare(vec![stage("p/s", "S", None, Gate::Open, vec![step])]);
+        let md = String::from_utf8(render(&plan, None, Format::Md, &Style::still(80, false))).expect("text");
+        let (_, block) = md.rsplit_once("```sh\n").expect("the only command");
+        let (block, _) = block.split_once("\n  ```").expect("it ends");
+        for shell in shells() {
+            let out = Command::new(shell[0]).args(&shell[1..]).args(["-c", &format!("{block}\necho $?")]).output();
+            let out = out.expect("it was found before");
+            assert_eq!(String::from_utf8_lossy(&out.stdout), format!("{wanted}\n"), "{shell:?} {reading:?} {code}");
+        }
+    }
+}
+
+#[test]
 fn the_script_prints_the_commands_byte_for_byte() {
     let plan = plan();
     let script = render(&plan, None, Format::Sh, &Style::still(20, true));

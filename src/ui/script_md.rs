@@ -234,20 +234,20 @@ impl Md<'_> {
             self.line(&format!("{indent}(the opposite of)"));
         }
         // (3: there is nothing that could be otherwise, such as a unit to be stopped.)
-        let more = if look.reading == Reading::Catalog { " || [ $? -eq 3 ]" } else { "" };
-        self.block(&look.command, more, indent);
+        let first = if look.reading == Reading::Catalog { "trap '[ $? -ne 3 ] || exit 0' EXIT\n" } else { "" };
+        self.block(&look.command, first, indent);
     }
     fn command(&mut self, command: &Command, indent: &str) {
         self.block(command, "", indent);
     }
-    fn block(&mut self, command: &Command, more: &str, indent: &str) {
+    fn block(&mut self, command: &Command, first: &str, indent: &str) {
         let known = String::from_utf8_lossy(&self.known.assigned(command)).into_owned();
         let mut text = source(command);
         if let Some(input) = stdin(command) {
-            text = format!("{input} | (\n{}\n){more}", text.trim_end());
+            text = format!("{input} | (\n{}\n)", text.trim_end());
         }
         // As the engine sends it: in a shell of its own, so that what is false does not end the person's.
-        text = format!("(set -eu\n{known}{}\n){more}", text.trim_end());
+        text = format!("(set -eu\n{first}{known}{}\n)", text.trim_end());
         self.fence(&text, indent);
     }
     fn indented(&mut self, text: &str) {
