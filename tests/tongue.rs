@@ -165,3 +165,14 @@ fn ids_that_the_playbook_does_not_have_are_named_by_validate() {
         said.says("the playbook has no step `open/open-unit/tell-the-baker`").says("the playbook has no input `units`");
     }
 }
+
+#[test]
+fn validate_reads_the_translations_of_a_playbook_in_hawiz_too() {
+    let world = world();
+    let site =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/brest/hawiz.toml")).expect("there");
+    let named = site.lines().map(|l| if l.starts_with("playbook") { "playbook = \"brest\"" } else { l });
+    world.put("hawiz.toml", &named.collect::<Vec<_>>().join("\n"));
+    let site = world.dir.join("hawiz.toml").display().to_string();
+    world.hawiz(&["validate", &site]).is(0).says("brest.ru.toml (in hawiz): this translation is in order");
+}

@@ -17,6 +17,7 @@ mod station;
 mod status;
 mod tongue;
 mod unlock;
+mod validate;
 
 use crate::cli::{Cli, Command, Common, SchemaOf};
 use crate::problem::{Exit, Fatal};
@@ -89,7 +90,7 @@ fn dispatch(cli: Cli) -> Done {
         Command::Unlock { node, reason, wait, stop } => unlock::unlock(common, &node, &reason, wait, stop),
         Command::Runs => runs::list(common),
         Command::Show { run, follow } => runs::show(common, run, follow),
-        Command::Validate { file } => files::validate(common, file.as_deref()),
+        Command::Validate { file } => validate::validate(common, file.as_deref()),
         Command::Playbooks => files::playbooks(common),
         Command::Schema { what } => {
             let schema = match what {

@@ -107,8 +107,8 @@ pub(super) fn prompts(common: &Common, site: Option<&str>, source: &str, playboo
 
 /// What is wrong with the translations beside a playbook file: their own mistakes, and ids that it does not have.
 pub(super) fn beside(path: &Path, playbook: &Playbook, problems: &mut Problems) -> Result<Vec<String>, Fatal> {
-    if path.display().to_string().ends_with(INSIDE) {
-        return Ok(Vec::new());
+    if let Some(name) = path.display().to_string().strip_suffix(INSIDE).and_then(|n| n.strip_suffix(".toml")) {
+        return Ok(inside(name, playbook, problems));
     }
     let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -126,16 +126,31 @@ pub(super) fn beside(path: &Path, playbook: &Playbook, problems: &mut Problems) 
     Ok(names)
 }
 
+/// The same of those in the binary.
+fn inside(playbook_name: &str, playbook: &Playbook, problems: &mut Problems) -> Vec<String> {
+    let mut names = Vec::new();
+    for (_, language, text) in EMBEDDED.iter().filter(|(name, ..)| *name == playbook_name) {
+        let name = format!("{playbook_name}.{language}.toml{INSIDE}");
+        read(&name, text, playbook, problems);
+        names.push(name);
+    }
+    names
+}
+
 /// One translation against its playbook.
 pub(super) fn check(path: &Path, playbook: &Playbook, problems: &mut Problems) -> Result<(), Fatal> {
     let text = files::file(path, "translation")?;
-    let Some((words, index)) = Translation::parse(&path.display().to_string(), &text, problems) else { return Ok(()) };
+    read(&path.display().to_string(), &text, playbook, problems);
+    Ok(())
+}
+
+fn read(name: &str, text: &str, playbook: &Playbook, problems: &mut Problems) {
+    let Some((words, index)) = Translation::parse(name, text, problems) else { return };
     for (span, why) in tongue::stale(&words, playbook) {
         let mut stale = Problem::new(why).at(span).hint("what got another name there has another id");
         stale.file = index;
         problems.push(stale);
     }
-    Ok(())
 }
 
 /// The playbook that a file translates, by its name; `None`: it is no translation.

@@ -7,6 +7,7 @@
 use super::{Engine, Go, Halt};
 use crate::event::{Event, Outcome, Purpose};
 use crate::plan::{Answer, Check, Look, OnFailure, Step, What};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 impl Engine<'_> {
@@ -41,9 +42,10 @@ impl Engine<'_> {
     /// Before the first change of a resumed run all that was finished is looked at again, and what differs is said.
     pub(super) fn still_so(&mut self) -> Go {
         let plan = self.plan;
+        let reversed = self.reversed();
         for (at, step) in plan.steps().enumerate() {
             let Some(outcome) = self.history.outcome(&step.instance).cloned() else { continue };
-            if self.is_reversed(step) {
+            if !reversed.is_empty() && reversed.contains(&(step.id.clone(), self.node_of(&step.place))) {
                 continue;
             }
             let looks: Vec<(&Look, Purpose)> = match (&step.what, outcome) {
@@ -93,14 +95,15 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// Whether a later step of this run has begun to take back what this one did, where it did it.
-    fn is_reversed(&self, step: &Step) -> bool {
+    /// Steps of this run that have begun to take back what an earlier one did: whose id they reverse, and where.
+    fn reversed(&self) -> BTreeSet<(String, Option<String>)> {
         let begun = |later: &&Step| {
             let done = matches!(self.history.outcome(&later.instance), Some(Outcome::Done | Outcome::Already));
             done || self.history.steps.get(&later.instance).is_some_and(|s| s.started() > 0)
         };
-        let mut all = self.plan.steps().filter(|later| later.reverses.as_ref() == Some(&step.id));
-        all.any(|later| self.node_of(&later.place) == self.node_of(&step.place) && begun(&later))
+        let plan = self.plan;
+        let reversing = plan.steps().filter(|s| s.reverses.is_some()).filter(begun);
+        reversing.filter_map(|s| Some((s.reverses.clone()?, self.node_of(&s.place)))).collect()
     }
 
     /// A fencing of an earlier sitting that does not hold (the power is on again, or the node shows a sign of life) has its turn
