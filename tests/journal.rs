@@ -369,4 +369,7 @@ fn a_later_run_that_touched_a_node_is_found() {
     assert_eq!(later("second", &["c"]), None);
     assert_eq!(later("third", &["a", "b", "c"]), None);
     assert_eq!(later("no-such-run", &["a"]), None);
+    // Killed before its first record: its id alone would have it begin before one that ended in the same second.
+    lay(&state, "20261122-080000-without-a-record-1eaf", &plan(), "");
+    assert_eq!(later("20261122-080000-without-a-record-1eaf", &["a", "b", "c"]), None);
 }

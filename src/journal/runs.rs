@@ -54,10 +54,11 @@ pub fn latest_open(state: &Path) -> Option<String> {
 }
 
 /// The run that touched one of these nodes (recorded an intent there) after this run did so last, or, where it never did,
-/// after this run began. Resume, roll-back and settle are refused then.
+/// after this run began. Resume, roll-back and settle are refused then. A run without a record has looked at nothing yet: all
+/// that others did was done before it begins.
 pub fn later_run_touching(state: &Path, run_id: &str, nodes: &[String]) -> Option<String> {
     let all = loaded(state);
-    let (mine, records) = all.iter().find(|(s, _)| s.id == run_id)?;
+    let (mine, records) = all.iter().find(|(s, _)| s.id == run_id).filter(|(_, records)| !records.is_empty())?;
     let mut latest: Option<(&str, &str)> = None;
     for node in nodes {
         let since = touches(records).filter(|(n, _)| n == node).map(|(_, utc)| utc).last().unwrap_or(&mine.started);
