@@ -179,6 +179,10 @@ catalogue! {
         "haproxy-spare" HaproxySpare(haproxy::Server) => haproxy::spare,
         /// The server has no session left, and none waits for it.
         "haproxy-idle" HaproxyIdle(haproxy::Server) => haproxy::idle,
+        /// HAProxy runs by its configuration as it stands in the file now.
+        "haproxy-loaded" HaproxyLoaded(haproxy::Loaded) => haproxy::loaded,
+        /// Who is out of service in these backends will be so, too, when HAProxy is started or reloaded.
+        "haproxy-kept" HaproxyKept(haproxy::Backends) => haproxy::kept,
     }
 }
 
@@ -226,13 +230,15 @@ catalogue! {
         /// Let systemd start the units only where this node owns the system: at boot, by hand, always; no answer means stay down. Undo leaves what was there before. Without systemd it is skipped.
         "boot-guard" BootGuard(guard::Guard) => guard::install,
         /// Send the server no new connections; those it has may end. Undo makes it ready. Refuses when no other server of the backend is up.
-        "haproxy-drain" HaproxyDrain(haproxy::Server) => haproxy::drain,
+        "haproxy-drain" HaproxyDrain(haproxy::Kept) => haproxy::drain,
         /// Take the server out (maintenance): no connections, no health checks. Undo has it as it was. Refuses when no other server of the backend is up.
-        "haproxy-out" HaproxyOut(haproxy::Server) => haproxy::out,
+        "haproxy-out" HaproxyOut(haproxy::Kept) => haproxy::out,
         /// Bring the server back; it must be up afterwards. Undo has it as it was, if another server of the backend is up.
-        "haproxy-ready" HaproxyReady(haproxy::Server) => haproxy::ready,
+        "haproxy-ready" HaproxyReady(haproxy::Kept) => haproxy::ready,
         /// End the server's sessions. There is nothing to undo.
         "haproxy-cut" HaproxyCut(haproxy::Server) => haproxy::cut,
+        /// Have HAProxy reload its configuration; servers that are out of service stay so. Refuses when a backend would have no other. There is nothing to undo.
+        "haproxy-load" HaproxyLoad(haproxy::Load) => haproxy::load,
         /// Cut the power of a node by the site's fence agents: `off` on every device, then the status of each must say off. Runs on this machine; cannot be undone.
         "fence" Fence(Fence) => |_: &Fence, _: &dyn Fill| Err("what it runs is the site's: see `[nodes.X.fence]`".into()),
     }

@@ -100,3 +100,53 @@ haproxy_checks() {
     END { print s " in " b ": " (checked ? "health is checked" : there ? "health is not checked" : "not there")
       exit !checked }' >&2
 }
+haproxy_servers() {
+  # CONFIG BACKEND: the backend's servers as they stand there, a line each: NAME PORT
+  awk -v b="$2" '
+    $1 ~ /^(backend|listen)$/ { here = $2 == b; next }
+    $1 ~ /^(global|defaults|frontend|peers|resolvers|mailers|ring|log-forward)$/ { here = 0 }
+    here && $1 == "server" { n = split($3, at, ":"); print $2, at[n] }' "$1" || return 126
+}
+haproxy_keep() {
+  # SOCKET BACKEND FOLDER [CONFIG]: writes down which servers of the backend are
+  # out of service, for HAProxy to read when it starts. With CONFIG: as that has
+  # their ports (those in the file would win), and only if it leaves one in service
+  _state=$(haproxy_ask "$1" "show servers state $2") || return $?
+  case $_state in
+  1"
+"*) ;;
+  *) _state=1 ;; # there is no such backend yet
+  esac
+  _ports=''
+  [ -z "${4-}" ] || _ports=$(haproxy_servers "$4" "$2") || return $?
+  mkdir -p "$3" && _new=$(mktemp "$3/$2.XXXXXX") || return 1
+  { printf '%s\n' "$_ports" | sed 's/^./at &/'; printf '%s\n' "$_state"; } | awk -v b="$2" '
+    $1 == "at" { port[$2] = $3; all++; next }
+    NF < 15 || /^#/ { if (NF) print; next }
+    $7 % 2 || int($7 / 8) % 2 { if ($4 in port) { $19 = port[$4]; out++ } print }
+    END { if (all && out == all) { print "all servers of " b " are out of service" | "cat >&2"; exit 1 } }' >"$_new" &&
+    chmod 644 "$_new" && mv -f "$_new" "$3/$2.state" || { rm -f "$_new"; return 1; }
+}
+haproxy_kept() {
+  # SOCKET BACKEND FOLDER [SERVER]: does it stand there which of the backend's
+  # servers (whether this one) are out of service?
+  _rows=$(haproxy_rows "$1" "$2") || return $?
+  _kept=''
+  [ ! -e "$3/$2.state" ] || _kept=$(cat "$3/$2.state") || return 126
+  printf '%s\n%s\n' "$_kept" "$_rows" | awk -v b="$2" -v s="${4-}" '
+    function out(n) { return n % 2 + int(n / 8) % 2 * 8 }
+    NF > 14 { kept[$4] = out($7) }
+    NF < 5 || NF > 14 || s != "" && $1 != s { next }
+    out($3) != kept[$1] + 0 { print "of " $1 " in " b " something else is kept"; no = 1 }
+    END { exit no + 0 }' >&2
+}
+haproxy_runs() {
+  # SOCKET CONFIG SIGN: does it run what stands in CONFIG? One of its backends is
+  # there for its name only: SIGN, and something that differs with the rest
+  _sign=$(awk -v s="$3" '$1 == "backend" && index($2, s) == 1 { print $2 }' "$2") || return 126
+  if [ -z "$_sign" ]; then echo "no backend in $2 has a name that begins with $3" >&2; return 126; fi
+  _stat=$(haproxy_ask "$1" "show stat") || return $?
+  printf '%s\n' "$_stat" | awk -F , -v n="$_sign" '$1 == n { found = 1 } END { exit !found }' && return
+  echo "HAProxy runs by another configuration than $2" >&2
+  return 1
+}
