@@ -3,6 +3,8 @@
 //! `HAWIZ_BLESS=1` writes the plans in `tests/osmh/` anew. Where haproxy, openssl, curl, socat or ss is missing, the tests that
 //! want them say that they were skipped.
 
+#[path = "osmh/kept.rs"]
+mod kept;
 #[path = "osmh/oci.rs"]
 mod oci;
 #[path = "osmh/world.rs"]
@@ -10,6 +12,8 @@ mod osmh;
 #[path = "lab/paper.rs"]
 mod paper;
 mod support;
+#[path = "osmh/zero.rs"]
+mod zero;
 
 use osmh::{BACKENDS, Clients, Site, UP, skipped, until};
 use std::fs;
@@ -30,7 +34,10 @@ struct Hawiz(Child, std::path::PathBuf);
 
 impl Hawiz {
     fn start(site: &Site, args: &[&str]) -> Hawiz {
-        let path = site.world.dir.join("said");
+        Hawiz::start_in(site, args, "said")
+    }
+    fn start_in(site: &Site, args: &[&str], said: &str) -> Hawiz {
+        let path = site.world.dir.join(said);
         let out = fs::File::create(&path).expect("the folder is ours");
         let err = out.try_clone().expect("one more handle");
         Hawiz(site.world.command(args).stdout(out).stderr(err).spawn().expect("hawiz was built for this test"), path)

@@ -259,7 +259,7 @@ impl Site {
         };
         let mut text = format!(
             "playbook = \"playbook.toml\"\n[inputs]\nlb_kind = \"{kind}\"\nlb_host = \"127.0.0.1\"\nlb_bind = \"127.0.0.1\"\n\
-             lb_socket = \"{d}/admin.sock\"\nlb_config = \"{d}/haproxy.cfg\"\nproxy_port = {proxy}\nhttp_port = {http}\n\
+             lb_socket = \"{d}/admin.sock\"\nlb_config = \"{d}/haproxy.cfg\"\nlb_keep = \"{d}/keep\"\nproxy_port = {proxy}\nhttp_port = {http}\n\
              https_port = {https}\nshared_mirror = false\nmirror_path = \"{w}/w\"\npermitted = \"127.0.0.0/8\"\n\
              rsp = \"{w}/input.rsp\"\nagent_setup = \"{d}/bin/agent-setup\"\ninstance_setup = \"{d}/instance-setup.sh\"\n{more}"
         );
@@ -280,7 +280,7 @@ impl Site {
                  alive() {{ [ -s \"$here\" ] && kill -0 \"$(cat \"$here\")\" 2>/dev/null; }}\n\
                  case $1 in\nshow) echo LoadState=loaded; if alive; then echo ActiveState=active; else echo ActiveState=inactive; fi ;;\n\
                  is-active) if alive; then echo active; else echo inactive; exit 3; fi ;;\n\
-                 start) haproxy -W -D -f {d}/haproxy.cfg >{d}/haproxy.log 2>&1 ;;\nreload) kill -USR2 \"$(cat {d}/pid)\" ;;\n*) exit 1 ;;\nesac\n"
+                 start) haproxy -W -D -f {d}/haproxy.cfg >{d}/haproxy.log 2>&1 ;;\nstop) kill \"$(cat {d}/pid)\"; while alive; do sleep .05; done; rm {d}/pid ;;\nreload | try-reload-or-restart) kill -USR2 \"$(cat {d}/pid)\" ;;\n*) exit 1 ;;\nesac\n"
             ),
         );
         // It takes the file as the real one does, and notes what it found.
