@@ -26,18 +26,18 @@ use std::time::{Duration, Instant};
 use support::Dice;
 
 const DRAIN: [&str; 4] = ["deactivate", "--on", "sta", "--yes"];
+/// Out of rotation, but it goes on running.
+const AWAY: [&str; 6] = ["deactivate", "--on", "sta", "--yes", "--set", "service="];
 const BACK: [&str; 4] = ["activate", "--on", "sta", "--yes"];
 const OVER: [&str; 6] = ["failover", "--from", "sta", "--to", "stb", "--yes"];
 const LOST: [&str; 7] = ["failover", "--from", "sta", "--to", "stb", "--unplanned", "--yes"];
 const RECONFIGURE: [&str; 3] = ["run", "reconfigure", "--yes"];
 const SWITCH: [&str; 5] = ["run", "instance", "--on", "web1", "--yes"];
-/// What nobody but a person can tell is asked each time; these hosts have neither firewalld nor SELinux.
-const TOLD: [&str; 4] = [
-    "setup/create-the-profile/profile",
-    "reconfigure/change-the-stations/edit",
-    "reconfigure/change-the-stations/firewall",
-    "reconfigure/change-the-stations/selinux",
-];
+/// What nobody but a person can tell is asked each time.
+const TOLD: [&str; 3] =
+    ["setup/create-the-profile/profile", "reconfigure/change-the-stations/edit", "instance/switch-target/switch"];
+/// Another configuration for HAProxy, which serves the same.
+const OTHERWISE: [&str; 6] = ["setup", "--on", "sta", "--yes", "--set", "lb_bind=10.77.0.30"];
 
 #[test]
 fn a_new_environment_is_set_up_taken_back_and_set_up_again_from_an_haproxy_that_serves_nothing() {
@@ -48,7 +48,7 @@ fn a_new_environment_is_set_up_taken_back_and_set_up_again_from_an_haproxy_that_
     let bare = || {
         let lb = lab.on(
             "lb",
-            "cksum /etc/haproxy/*.cfg; ls /etc/haproxy; systemctl is-active haproxy; systemctl is-enabled haproxy || :",
+            "cksum /etc/haproxy/*.cfg; ls /etc/haproxy /var/lib/haproxy; systemctl is-active haproxy; systemctl is-enabled haproxy || :",
         );
         let stations = STATIONS.map(|s| lab.on(s, "findmnt -n /mnt/mirror; systemctl is-active osmh-station || :"));
         (lb, stations, lab.on("web1", "find /tmp -type f; systemctl is-active mgmt_agent || :"))
@@ -65,6 +65,7 @@ fn a_new_environment_is_set_up_taken_back_and_set_up_again_from_an_haproxy_that_
     // A person does it when it is asked for; then takes it back.
     let said = hub.by_a_person(&SETUP, &hub.chores()).ends(0);
     assert!(!said.out.contains(KEY));
+    let moments = hub.moments();
     hub.both_serve();
     assert_eq!(
         lab.on("web1", "find /tmp -type f; cat /opt/oracle/mgmt_agent/seen"),
@@ -82,8 +83,8 @@ fn a_new_environment_is_set_up_taken_back_and_set_up_again_from_an_haproxy_that_
         hub.mount(station);
         hub.register(station);
     }
-    // (It passes some 500 moments.)
-    hub.interrupted(&SETUP, 400, &mut dice);
+    // (What was done beforehand has fewer moments.)
+    hub.interrupted(&SETUP, moments * 4 / 5, &mut dice);
     hub.both_serve();
     hub.again(&SETUP, &TOLD);
 
@@ -93,17 +94,93 @@ fn a_new_environment_is_set_up_taken_back_and_set_up_again_from_an_haproxy_that_
     let before = hub.picture();
     hub.say(&["status"]).ends(0);
     assert_eq!(hub.picture(), before);
-    hub.dry(&RECONFIGURE, 0);
-    hub.again(&RECONFIGURE, &TOLD);
+    reconfigured(&hub, &mut dice);
     hub.dry(&SWITCH, 0);
     let (moments, _) = hub.real(&SWITCH);
     hub.interrupted(&SWITCH, moments, &mut dice);
+    hub.again(&[&SWITCH[..], &["--set", "instance_knows=/etc/osmh-proxy"]].concat(), &TOLD);
 
-    // After a power cut of its host HAProxy is back by itself, and so is everybody.
+    // After a power cut of its host HAProxy is back by itself, and so is everybody but whom somebody works at.
+    hub.say(&AWAY).ends(0);
     lab.power("lb", "off");
     lab.power("lb", "on");
+    until("stb serves", || hub.serves("stb"));
+    assert!(hub.is_out("sta"), "{}", hub.states());
+    hub.say(&BACK).ends(0);
     hub.both_serve();
     hub.again(&SETUP, &TOLD);
+}
+
+/// Other ports, while a station is out of service; then those from before, killed on the way.
+fn reconfigured(hub: &Hub, dice: &mut Dice) {
+    let ports = || {
+        hub.lab.on(
+            "lb",
+            "echo 'show servers state' | socat stdio /run/haproxy/admin.sock | awk 'NF > 14 && !/^#/ { print $19 }'",
+        )
+    };
+    let moved = [&RECONFIGURE[..], &["--set", "https_port=27443"]].concat();
+    hub.tell("sta", "maint");
+    hub.listen_on("16080 17080 27443");
+    let seen = ["be_proxy stb 2 0", "be_mirror_http stb 2 0", "be_mirror_https stb 0 0"];
+    until("HAProxy has seen it", || hub.states_of("stb") == seen);
+    hub.dry(&moved, 0);
+    let (moments, _) = hub.real(&moved);
+    assert_eq!(ports(), "16080\n16080\n17080\n17080\n27443\n27443", "HAProxy goes on with what it had kept");
+    assert!(hub.is_out("sta") && hub.serves("stb"), "{}", hub.states());
+    hub.again(&moved, &TOLD);
+    hub.tell("sta", "ready");
+    hub.both_serve();
+    hub.listen_on("16080 17080 17443");
+    hub.interrupted(&RECONFIGURE, moments, dice);
+    assert_eq!(ports(), "16080\n16080\n17080\n17080\n17443\n17443");
+    hub.both_serve();
+    hub.again(&RECONFIGURE, &TOLD);
+}
+
+#[test]
+fn the_checklists_followed_by_hand_lead_to_the_same() {
+    let Some(lab) = Lab::world("the_checklists_followed_by_hand_lead_to_the_same", "osmh", None) else { return };
+    let hub = Hub::new(&lab, Way::Via);
+    let mut chores = hub.chores();
+    let made = hub.on_paper(&["setup", "--on", "sta"], &chores);
+    assert!(made.iter().any(|c| c.starts_with("Write the frontends")), "{made:#?}");
+    hub.both_serve();
+    lab.on("web1", &format!("! grep -rqs {KEY} /etc /opt /tmp /var"));
+    hub.again(&SETUP, &TOLD);
+    assert_eq!(hub.on_paper(&["preflight"], &[]), [""; 0]);
+
+    // Other ports, as the console has them from the moment on in which a person is asked for that.
+    for station in STATIONS {
+        let name = if station == "sta" { "StationA" } else { "StationB" };
+        let (asked, hub) = (format!("the management station {name} must have the settings above"), &hub);
+        chores.push((asked, Box::new(move || hub.listens_on(station, "16080 17080 27443"))));
+    }
+    chores.push(("the instance web1".into(), Box::new(|| ())));
+    let other = ["--set", "https_port=27443"];
+    hub.on_paper(&[&["reconfigure"], &other[..]].concat(), &chores);
+    hub.both_serve();
+    hub.again(&[&RECONFIGURE[..], &other].concat(), &TOLD);
+    assert_eq!(
+        hub.on_paper(&[&["instance", "--on", "web1"], &other[..]].concat(), &chores),
+        ["Switch web1 to one of the stations", "Run /root/instance-setup.sh"]
+    );
+    assert_eq!(lab.on("web1", "cat /var/log/instance-setup.log"), "set up");
+
+    // Out and in, over and back, and one that has died.
+    let off = |station: &str| lab.on(station, "systemctl is-active osmh-station || :") == "inactive";
+    hub.on_paper(&[&["deactivate", "--on", "sta"], &other[..]].concat(), &[]);
+    assert!(hub.is_out("sta") && hub.serves("stb") && off("sta"), "{}", hub.states());
+    hub.on_paper(&[&["activate", "--on", "sta"], &other[..]].concat(), &[]);
+    hub.both_serve();
+    hub.on_paper(&[&["failover", "--from", "sta", "--to", "stb"], &other[..]].concat(), &[]);
+    assert!(hub.is_out("sta") && hub.serves("stb") && off("sta"), "{}", hub.states());
+    hub.say(&[&BACK[..], &other].concat()).ends(0);
+    hub.both_serve();
+    lab.power("sta", "off");
+    hub.on_paper(&[&["failover", "--from", "sta", "--to", "stb", "--unplanned"], &other[..]].concat(), &[]);
+    assert!(hub.is_out("sta") && hub.serves("stb"), "{}", hub.states());
+    hub.again(&[&LOST[..], &other].concat(), &[]);
 }
 
 #[test]
@@ -150,13 +227,17 @@ fn a_planned_failover_loses_no_request_whoever_is_interrupted() {
     assert!(hub.is_out("stb") && hub.serves("sta"), "{}", hub.states());
     asking.only("sta", now());
 
-    // What stands on paper leads to the same.
-    hub.on_paper(&["activate", "--on", "stb"]);
+    // Whom somebody works at stays out when HAProxy loads another configuration.
+    hub.say(&["activate", "--on", "stb", "--yes"]).ends(0);
     hub.both_serve();
-    hub.on_paper(&["deactivate", "--on", "sta"]);
+    hub.say(&AWAY).ends(0);
+    let out = now();
+    hub.real(&OTHERWISE);
     assert!(hub.is_out("sta") && hub.serves("stb"), "{}", hub.states());
-    assert_eq!(lab.on("sta", "systemctl is-active osmh-station || :"), "inactive");
-    asking.only("stb", now());
+    hub.again(&OTHERWISE, &TOLD);
+    hub.real(&SETUP);
+    assert!(hub.is_out("sta") && hub.serves("stb"), "{}", hub.states());
+    asking.only("stb", out);
 
     let (requests, lost) = asking.stop();
     assert!(lost.is_empty(), "of {requests} requests: {lost:?}");

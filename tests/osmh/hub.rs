@@ -111,6 +111,21 @@ impl<'l> Hub<'l> {
     pub fn register(&self, station: &str) {
         self.lab.on(station, "systemctl enable -q --now osmh-station");
     }
+    /// As the console would: from now on the stations listen on these ports.
+    pub fn listen_on(&self, ports: &str) {
+        STATIONS.iter().for_each(|s| self.listens_on(s, ports));
+    }
+    pub fn listens_on(&self, station: &str, ports: &str) {
+        self.lab.on(station, &format!("echo {ports} >/etc/osmh-ports; systemctl restart osmh-station"));
+    }
+    /// A person tells HAProxy by its socket, without hawiz.
+    pub fn tell(&self, station: &str, state: &str) {
+        for backend in BACKENDS {
+            let name = if station == "sta" { "StationA" } else { "StationB" };
+            let order = format!("set server {backend}/{name} state {state}");
+            self.lab.on("lb", &format!("echo '{order}' | socat stdio /run/haproxy/admin.sock"));
+        }
+    }
     pub fn unregister(&self, station: &str) {
         self.lab.on(station, "systemctl disable -q --now osmh-station");
     }
@@ -165,7 +180,8 @@ impl<'l> Hub<'l> {
         };
         let files =
             "stat -c '%n %y %a %s' /etc/haproxy/* /etc/fstab /tmp/* /root/* 2>/dev/null; findmnt -n /mnt/mirror; ";
-        let lb = units("haproxy") + files + "cksum /etc/haproxy/haproxy.cfg";
+        let lb =
+            units("haproxy") + files + "cksum /etc/haproxy/haproxy.cfg; stat -c '%n %y %i' /var/lib/haproxy/*.state";
         let mut all =
             format!("{}\n{}", if self.socket() { self.states() } else { String::new() }, self.seen("lb", &lb));
         for station in STATIONS {
@@ -213,14 +229,20 @@ impl<'l> Hub<'l> {
         ran
     }
     fn ran(&self, args: &[&str]) -> (u64, Duration) {
-        let log = self.lab.run.join("moments");
-        let _ = std::fs::remove_file(&log);
         let mut hawiz = self.hawiz(args);
-        hawiz.env("HAWIZ_TEST_KILL_LOG", &log);
+        hawiz.env("HAWIZ_TEST_KILL_LOG", self.fresh_log());
         let begun = Instant::now();
         said(hawiz).ends(0);
-        let took = begun.elapsed();
-        (std::fs::read_to_string(&log).map_or(0, |l| l.lines().count() as u64), took)
+        (self.moments(), begun.elapsed())
+    }
+    fn fresh_log(&self) -> PathBuf {
+        let log = self.lab.run.join("moments");
+        let _ = std::fs::remove_file(&log);
+        log
+    }
+    /// How many times the record of what was run last was on its way to the disk.
+    pub fn moments(&self) -> u64 {
+        std::fs::read_to_string(self.lab.run.join("moments")).map_or(0, |l| l.lines().count() as u64)
     }
     /// Killed at one of so many moments, and gone on with.
     #[track_caller]
@@ -259,9 +281,12 @@ impl<'l> Hub<'l> {
     }
     /// What the steps of the last run came to.
     pub fn outcomes(&self) -> Vec<(String, String)> {
-        let run = self.desk.newest().expect("there was a run");
-        let journal = std::fs::read_to_string(self.desk.state().join("runs").join(run).join("journal.jsonl"));
-        let events = journal.expect("a run has a journal");
+        // (Two runs of one second are told apart by lot, so that their names say nothing.)
+        let runs = std::fs::read_dir(self.desk.state().join("runs")).expect("there was a run").flatten();
+        let journals = runs.map(|r| r.path().join("journal.jsonl"));
+        let written = journals.filter_map(|j| Some((std::fs::metadata(&j).ok()?.modified().ok()?, j)));
+        let (_, last) = written.max().expect("a run has a journal");
+        let events = std::fs::read_to_string(last).expect("it is ours");
         let events = events.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
         let finished = events.filter(|r| r["event"]["type"] == "step-finished");
         finished
@@ -271,23 +296,27 @@ impl<'l> Hub<'l> {
             })
             .collect()
     }
-    /// Does what the checklist of a procedure says, on the hosts that it names.
-    pub fn on_paper(&self, args: &[&str]) {
+    /// Does what the checklist of a procedure says, on the hosts that it names; what was changed.
+    pub fn on_paper(&self, args: &[&str], chores: &[Chore]) -> Vec<String> {
         let md = self.say(&[&["plan"], args, &["--format", "md"]].concat()).ends(0).out;
         let sh = |place: &str, script: &str| match place {
             "this machine" => whole(self.lab.place("station1", "sh").args(["-c", script])),
             host => self.lab.inside(host, script),
         };
-        let by_hand = |what: &str| panic!("nothing is asked of a person here: {what}");
-        paper::Person { sh: &sh, by_hand: &by_hand, written: &[], of_node: &|_| vec![] }.follows(&md);
+        let by_hand = |what: &str| {
+            let (_, act) = chores
+                .iter()
+                .find(|(asked, _)| what.contains(asked))
+                .unwrap_or_else(|| panic!("nobody does this: {what}"));
+            act();
+        };
+        paper::Person { sh: &sh, by_hand: &by_hand, written: &[("macs_key", KEY)], of_node: &|_| vec![] }.follows(&md)
     }
     /// A person at a terminal, who does each thing when it is asked for, and says so.
     pub fn by_a_person(&self, args: &[&str], does: &[Chore]) -> Said {
-        let hawiz = self.hawiz_with(args, false);
-        let mut at_home = Command::new("env");
-        at_home.args(hawiz.get_envs().filter_map(|(k, v)| Some(format!("{}={}", k.to_str()?, v?.to_str()?))));
-        at_home.arg(hawiz.get_program()).args(hawiz.get_args());
-        let mut person = Person::at(&at_home);
+        let mut hawiz = self.hawiz_with(args, false);
+        hawiz.env("HAWIZ_TEST_KILL_LOG", self.fresh_log());
+        let mut person = Person::at(&hawiz);
         for (asked, act) in does {
             person.asked("Done?", "");
             assert!(person.screen().contains(asked), "`{asked}` is not on the screen:\n{}", person.screen());
