@@ -3,6 +3,8 @@
 //! `HAWIZ_BLESS=1` writes the plans in `tests/osmh/` anew. Where haproxy, openssl, curl, socat or ss is missing, the tests that
 //! want them say that they were skipped.
 
+#[path = "osmh/german.rs"]
+mod german;
 #[path = "osmh/kept.rs"]
 mod kept;
 #[path = "osmh/oci.rs"]
@@ -11,6 +13,8 @@ mod oci;
 mod osmh;
 #[path = "lab/paper.rs"]
 mod paper;
+#[path = "osmh/secret.rs"]
+mod secret;
 mod support;
 #[path = "osmh/zero.rs"]
 mod zero;
