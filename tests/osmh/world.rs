@@ -426,6 +426,12 @@ impl Clients {
             now.a + now.b >= then.a + then.b + 50 && now.tls >= then.tls + 3 || now.lost.len() > then.lost.len() + 20
         });
     }
+    /// They stop; none of their requests was lost.
+    #[track_caller]
+    pub fn lost_none(self) {
+        let seen = self.stop();
+        assert_eq!(seen.lost, [""; 0], "of {} requests", seen.a + seen.b + seen.tls);
+    }
     pub fn stop(self) -> Seen {
         self.stop.store(true, Ordering::SeqCst);
         self.threads.into_iter().for_each(|t| t.join().expect("a client only counts"));
