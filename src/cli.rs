@@ -245,7 +245,7 @@ pub struct Answer {
     /// Answer plain gates with yes (never a typed gate, a manual step, an attestation or an unknown outcome)
     #[arg(long, short = 'y')]
     pub yes: bool,
-    /// Vouch that this node is inactive; for this run and ten minutes
+    /// Vouch that this node is inactive; for this run and ten minutes (where several may be active: that it is off, for this run)
     #[arg(long, value_name = "NODE")]
     pub attest: Vec<String>,
     /// Let a false check with on-failure = "ask" be skipped

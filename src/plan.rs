@@ -69,6 +69,9 @@ pub struct Plan {
     /// `failover`: who gives up and who takes over; `target` is then the node that takes over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failover: Option<Failover>,
+    /// Not of an exclusive system: nodes that a person vouches for as off; they are in no set and count in a majority.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub off: Vec<String>,
     /// Nodes whose power it cuts, and which steps show that it is off.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fences: Vec<Fence>,

@@ -8,14 +8,16 @@ mod support;
 mod world;
 
 use support::Ended;
-use world::{Zone, zone};
+use world::{Zone, zone, zone_of};
 
 const THREE: [&str; 3] = ["front1", "front2", "front3"];
 const FOUR: [&str; 4] = ["front1", "front2", "front3", "front4"];
 
 /// The root SSH mesh, which the document wants before anything else.
 fn meshed(nodes: &[&str]) -> Zone {
-    let zone = zone(nodes);
+    mesh(zone(nodes), nodes)
+}
+fn mesh(zone: Zone, nodes: &[&str]) -> Zone {
     zone.world.hawiz(&["run", "ssh-mesh", "--on", "front1", "--yes"]).is(0);
     for node in nodes {
         let _ = std::fs::remove_file(zone.world.dir.join(format!("w/{node}/trace")));
@@ -133,6 +135,50 @@ fn without_a_majority_nothing_is_changed() {
     zone.world.hawiz(&[&remove[..], &["--answers", "removal.toml"]].concat()).is(4);
     assert_eq!(zone.changes(), [""; 0]);
     assert_eq!(zone.members(), THREE);
+}
+
+#[test]
+fn three_of_five_fail_over_when_a_second_server_is_vouched_for_as_off() {
+    let nodes = ["front1", "front2", "front3", "front4", "front5"];
+    let zone = mesh(zone_of(5, &nodes), &nodes);
+    answers(
+        &zone,
+        "[gates]\n\"failover/is-from-off\" = \"front1\"\n[manual]\n\"failover/is-from-off/isolated\" = \"done\"\n",
+    );
+    zone.kill("front1");
+    zone.kill("front4");
+    let lost = ["failover", "--from", "front1", "--unplanned"];
+    let yes = ["--yes", "--answers", "answers.toml"];
+    let refused = zone.world.hawiz(&[&lost[..], &yes].concat()).is(4);
+    refused.says("cannot reach front4").says("if it is off, and nothing is to be done there: --attest front4");
+
+    let vouched = [&lost[..], &["--attest", "front4"]].concat();
+    zone.world.hawiz(&[&vouched[..], &["--dryrun"]].concat()).is(0);
+    let said = zone.world.hawiz(&[&vouched[..], &yes].concat()).is(0);
+    said.says("front4 is vouched for as off, and counts as lost").says("3 of 5 answer");
+    assert_eq!((zone.leader().as_str(), zone.holders()), ("front2", vec!["front2"]));
+    assert_eq!(zone.changes(), [""; 0]);
+
+    // Whoever is vouched for and answers is not off; nor is it what the work is about.
+    zone.world
+        .hawiz(&[&lost[..], &["--attest", "front5"], &yes].concat())
+        .is(4)
+        .says("front5 was vouched for as off, but it answers");
+    zone.world.hawiz(&["run", "return", "--on", "front4", "--attest", "front4"]).is(2).says("nothing can run there");
+
+    // The first comes back while the second is still away.
+    zone.boot("front1");
+    zone.world
+        .hawiz(&["run", "return", "--on", "front1", "--attest", "front4", "--yes"])
+        .is(0)
+        .says("3 of 5 lead or follow, http://front4:2633/RPC2 is error");
+
+    // Three away: the two that are left are no majority, whoever is vouched for.
+    zone.kill("front1");
+    zone.kill("front5");
+    let two = [&vouched[..], &["--attest", "front5"], &yes].concat();
+    zone.world.hawiz(&two).is(4).says("true on 2 of 5 nodes, wanted more than half");
+    assert_eq!(zone.holders(), [""; 0]);
 }
 
 /// The gates of the two procedures that destroy something.

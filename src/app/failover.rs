@@ -20,7 +20,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub(super) fn failover(common: &Common, roles: &cli::Roles, go: &Go) -> Done {
-    let read = read(common, roles, &go.set, !go.offline, run::interactive() && !go.dryrun)?;
+    let mut parts = files::parts(common, &go.set)?;
+    parts.off.clone_from(&go.answer.attest);
+    let read = planned(common, parts, roles, &go.set, !go.offline, run::interactive() && !go.dryrun)?;
     run::begin(common, read, go)
 }
 
@@ -59,7 +61,17 @@ pub(super) fn reason(read: &Read, state: &Path, go: &Go, ask: bool) -> Result<Op
 
 /// The plan of a failover. `look`: who gives up may be found by looking; `ask`: logins may ask a person.
 pub(super) fn read(common: &Common, roles: &cli::Roles, set: &Set, look: bool, ask: bool) -> Result<Read, Fatal> {
-    let mut parts = files::parts(common, set)?;
+    planned(common, files::parts(common, set)?, roles, set, look, ask)
+}
+
+fn planned(
+    common: &Common,
+    mut parts: Parts,
+    roles: &cli::Roles,
+    set: &Set,
+    look: bool,
+    ask: bool,
+) -> Result<Read, Fatal> {
     let to = match (&roles.to, &set.on) {
         (Some(to), Some(on)) if to != on => {
             return Err(Fatal::new(Exit::Usage, format!("`--to {to}` and `--on {on}`: one node takes over"))

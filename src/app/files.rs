@@ -36,6 +36,8 @@ pub(super) struct Parts {
     pub site: Site,
     pub playbook: Playbook,
     pub here: Option<String>,
+    /// Nodes that are vouched for as off.
+    pub off: Vec<String>,
     answers: Answers,
     sets: Vec<(String, Value)>,
     sources: Vec<plan::Source>,
@@ -45,7 +47,12 @@ pub(super) struct Parts {
 
 /// Reads site, playbook and answers, and makes the plan of a procedure.
 pub(super) fn read(common: &Common, procedure: &str, set: &Set) -> Result<Read, Fatal> {
-    let parts = parts(common, set)?;
+    read_without(common, procedure, set, &[])
+}
+
+/// The same, without the nodes that are vouched for as off.
+pub(super) fn read_without(common: &Common, procedure: &str, set: &Set, off: &[String]) -> Result<Read, Fatal> {
+    let parts = Parts { off: off.to_vec(), ..parts(common, set)? };
     let target = match &set.on {
         Some(n) => Some(n.clone()),
         None if procedure == "status" => None,
@@ -93,7 +100,7 @@ pub(super) fn parts(common: &Common, set: &Set) -> Result<Parts, Fatal> {
     let (Some(site), Some(playbook)) = (site, pb) else { return Err(problems.into()) };
     let here = super::nodes::here(&site);
     let files = Files { playbook: playbook_index, site: site_index };
-    Ok(Parts { site, playbook, here, answers, sets, sources, files, problems })
+    Ok(Parts { site, playbook, here, off: Vec::new(), answers, sets, sources, files, problems })
 }
 
 impl Parts {
@@ -103,6 +110,7 @@ impl Parts {
             procedure: procedure.into(),
             target,
             roles,
+            off: self.off.clone(),
             here: self.here.clone(),
             sets: self.sets.clone(),
             sources: self.sources.clone(),

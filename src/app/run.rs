@@ -49,7 +49,7 @@ pub(super) fn procedure(common: &Common, name: &str, go: &Go) -> Done {
     if name == "failover" {
         return super::failover::failover(common, &Roles::default(), go);
     }
-    begin(common, files::read(common, name, &go.set)?, go)
+    begin(common, files::read_without(common, name, &go.set, &go.answer.attest)?, go)
 }
 
 /// A plan that was made: its dry run, or a run.

@@ -244,6 +244,7 @@ impl<'a> Engine<'a> {
 
     fn walk(&mut self) -> Go {
         let plan = self.plan;
+        self.vouched_off()?;
         self.greet_all()?;
         self.say_what_is_owed()?;
         let resumed = self.history.changed();

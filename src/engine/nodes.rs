@@ -44,6 +44,22 @@ impl Engine<'_> {
         self.greet_these(&nodes)
     }
 
+    /// What is vouched for as off is left out, unless it answers: a sign of life beats a word.
+    pub(super) fn vouched_off(&mut self) -> Go {
+        let off = self.plan.off.clone();
+        let met = self.greet_each(&off)?;
+        for (node, met) in off.iter().zip(met) {
+            let Err(why) = met else {
+                return Err(Halt::NotReady(format!(
+                    "{node} was vouched for as off, but it answers: leave out `--attest`"
+                )));
+            };
+            let text = format!("{node} is vouched for as off, and counts as lost: {why}");
+            self.record(Event::Noted { text })?;
+        }
+        Ok(())
+    }
+
     pub(super) fn greet_these(&mut self, nodes: &[String]) -> Go {
         let mut met = self.greet_each(nodes)?;
         let silent = nodes.iter().zip(&met).find_map(|(n, met)| Some((n.clone(), met.as_ref().err()?.clone())));
@@ -56,9 +72,15 @@ impl Engine<'_> {
                 met = self.greet_each(nodes)?;
             }
         }
-        let cannot = |(node, met): (&String, Result<(), String>)| Some(format!("cannot reach {node}: {}", met.err()?));
-        let missed: Vec<String> = nodes.iter().zip(met).filter_map(cannot).collect();
-        if !missed.is_empty() {
+        let silent: Vec<(&String, String)> =
+            nodes.iter().zip(met).filter_map(|(n, met)| Some((n, met.err()?))).collect();
+        if !silent.is_empty() {
+            let about = |n: &str| n == "here" || self.plan.target.as_deref() == Some(n) || self.plan.from() == Some(n);
+            if !self.plan.exclusive && !self.history.changed() && !silent.iter().any(|(n, _)| about(n)) {
+                let off: Vec<String> = silent.iter().map(|(n, _)| format!("--attest {n}")).collect();
+                self.hints.push(format!("if it is off, and nothing is to be done there: {}", off.join(" ")));
+            }
+            let missed: Vec<String> = silent.iter().map(|(n, why)| format!("cannot reach {n}: {why}")).collect();
             return Err(Halt::NotReady(missed.join("; ")));
         }
         self.one_machine_one_name()

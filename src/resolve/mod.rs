@@ -38,6 +38,8 @@ pub struct Request {
     pub target: Option<String>,
     /// `failover`: who gives up, who takes over. Without it the plan is only to look who is active.
     pub roles: Option<Roles>,
+    /// Nodes that are vouched for as off: where several may be active, they are left out as one that is lost is.
+    pub off: Vec<String>,
     /// The node that is this machine.
     pub here: Option<String>,
     /// `--set`, then the answers file's inputs; the first that names an input wins.
@@ -128,6 +130,8 @@ pub struct Cast {
     to: Option<String>,
     /// What an unplanned failover has lost: nothing runs there.
     lost: Option<String>,
+    /// Vouched for as off: nothing runs there either.
+    off: Vec<String>,
     /// `on` of a stage that `use`s these.
     on: Option<Vec<crate::playbook::At<String>>>,
     /// `when` and `done` of a stage that `use`s these, and where they look.
@@ -202,13 +206,17 @@ impl Resolver<'_> {
             p.hint =
                 Some("add the other node to `[nodes]`, or say `peers = \"none\"` when there really is none".into());
         }
+        // In an exclusive system a word stands in for one node's proof; elsewhere it is what a node that is gone leaves.
+        let off = if exclusive || looking { Vec::new() } else { self.off(target.as_deref())? };
+        let all: Vec<String> = all.into_iter().filter(|n| !off.contains(n)).collect();
         let cast = if failover && !looking {
-            self.failover_cast(&all, exclusive)?
+            Cast { off: off.clone(), ..self.failover_cast(&all, exclusive)? }
         } else {
             Cast {
                 target: target.clone(),
                 peers: all.iter().filter(|n| Some(*n) != target.as_ref()).cloned().collect(),
                 all: all.clone(),
+                off: off.clone(),
                 default_on: if procedure == "status" { "all" } else { "target" },
                 within: vec![procedure.clone()],
                 ..Cast::default()
@@ -273,6 +281,7 @@ impl Resolver<'_> {
             undone,
             reactivation,
             failover,
+            off,
             fences: std::mem::take(&mut self.out.fences),
             moving: if exclusive { std::mem::take(&mut self.out.moving) } else { Vec::new() },
             alive,
@@ -320,6 +329,22 @@ impl Resolver<'_> {
         };
         let steps = self.stages("alive", signs, &cast).into_iter().flat_map(|s| s.steps).collect();
         plan::Proof { node: node.to_string(), steps }
+    }
+
+    /// Who is vouched for as off: nodes of the site, and none that this plan is about.
+    fn off(&mut self, target: Option<&str>) -> Option<Vec<String>> {
+        let off = self.req.off.clone();
+        for node in &off {
+            self.known(node)?;
+            let to = self.req.roles.as_ref().and_then(|r| r.to.as_deref());
+            if [target, to].contains(&Some(node.as_str())) {
+                let text = format!("`{node}` is vouched for as off (`--attest {node}`): nothing can run there");
+                self.site_problem(None, text);
+                return None;
+            }
+        }
+        let from = self.req.roles.as_ref().and_then(|r| r.from.clone());
+        Some(off.into_iter().filter(|n| Some(n) != from.as_ref()).collect())
     }
 
     /// A node of the site, or a problem.

@@ -109,7 +109,7 @@ impl Resolver<'_> {
             "target" => cast.target.clone().map(|t| vec![t]),
             _ if self.pb.groups.iter().any(|g| g.value == word) => {
                 let group = self.group(Some(word));
-                Some(group.into_iter().filter(|n| Some(n) != cast.lost.as_ref()).collect())
+                Some(group.into_iter().filter(|n| Some(n) != cast.lost.as_ref() && !cast.off.contains(n)).collect())
             }
             "from" => cast.from.clone().map(|n| vec![n]),
             "to" => cast.to.clone().map(|n| vec![n]),

@@ -183,14 +183,16 @@ impl Resolver<'_> {
         let mut what = what;
         if let What::Check(check) = &mut what
             && check.true_on == TrueOn::Majority
-            && let Some(lost) = &cast.lost
         {
-            // It is not asked, and would have had a voice.
+            // They are not asked, and would have had a voice.
             let words = step.on.as_ref();
-            let group = |w: &str| self.group(Some(w)).contains(lost);
-            check.lost = usize::from(words.is_none_or(|w| {
-                w.iter().any(|w| w.value == "all" || self.pb.groups.iter().any(|g| g.value == w.value) && group(w))
-            }));
+            let counts = |lost: &&String| {
+                let group = |w: &str| self.group(Some(w)).contains(lost);
+                words.is_none_or(|w| {
+                    w.iter().any(|w| w.value == "all" || self.pb.groups.iter().any(|g| g.value == w.value) && group(w))
+                })
+            };
+            check.lost = cast.lost.iter().chain(&cast.off).filter(counts).count();
         }
         out.push(plan::Step {
             id,

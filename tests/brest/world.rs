@@ -28,7 +28,8 @@ const PROGRAMS: [&str; 16] = [
     "chown",
     "arping",
 ];
-const MEMBERS: [&str; 3] = ["front1", "front2", "front3"];
+/// Every server there is; the first of them are members of the zone.
+const ALL: [&str; 5] = ["front1", "front2", "front3", "front4", "front5"];
 
 /// The world, and what answers behind the floating address.
 pub struct Zone {
@@ -38,6 +39,11 @@ pub struct Zone {
 
 /// `front1` leads `front2` and `front3`; `nodes` are in the site file.
 pub fn zone(nodes: &[&str]) -> Zone {
+    zone_of(3, nodes)
+}
+
+/// The same with so many members.
+pub fn zone_of(members: usize, nodes: &[&str]) -> Zone {
     let mut world = World::new("");
     let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin".into());
     world.env.push(("PATH".into(), format!("{}/bin:{path}", world.dir.display())));
@@ -49,16 +55,16 @@ pub fn zone(nodes: &[&str]) -> Zone {
         symlink("standin", world.dir.join("bin").join(name)).expect("a fresh folder");
     }
     fs::create_dir_all(world.dir.join("w/zone")).expect("the folder is ours");
-    world.put("w/zone/next", "3\n");
+    world.put("w/zone/next", &format!("{members}\n"));
     world.put("w/zone/leader", "front1\n");
     let mut servers = String::new();
-    for (id, node) in MEMBERS.iter().enumerate() {
+    for (id, node) in ALL[..members].iter().enumerate() {
         // The wizard writes host names, the document's `server-add` full ones.
         writeln!(servers, "{id} {node} http://{node}:2633/RPC2").expect("a string takes it");
     }
     world.put("w/zone/servers", &servers);
-    for (id, node) in ["front1", "front2", "front3", "front4"].iter().enumerate() {
-        server(&world, node, (id < 3).then_some(id));
+    for (id, node) in ALL.iter().enumerate() {
+        server(&world, node, (id < members).then_some(id));
     }
     world.put("w/front1/float", "");
     let dir = world.dir.display();
@@ -117,8 +123,7 @@ impl Zone {
     }
     /// Who holds the floating address.
     pub fn holders(&self) -> Vec<&'static str> {
-        let all = ["front1", "front2", "front3", "front4"];
-        all.into_iter().filter(|n| self.world.dir.join("w").join(n).join("float").exists()).collect()
+        ALL.into_iter().filter(|n| self.world.dir.join("w").join(n).join("float").exists()).collect()
     }
     pub fn members(&self) -> Vec<String> {
         let text = fs::read_to_string(self.world.dir.join("w/zone/servers")).expect("the zone is there");
@@ -126,8 +131,7 @@ impl Zone {
     }
     /// What was changed, on all nodes.
     pub fn changes(&self) -> Vec<String> {
-        let all = ["front1", "front2", "front3", "front4"];
-        all.iter().flat_map(|n| self.world.trace(n).into_iter().map(move |l| format!("{n}: {l}"))).collect()
+        ALL.iter().flat_map(|n| self.world.trace(n).into_iter().map(move |l| format!("{n}: {l}"))).collect()
     }
     /// Power off: nothing of it runs, nobody gets in, and the others elect.
     pub fn kill(&self, node: &str) {

@@ -180,6 +180,7 @@ pub fn plan() -> Plan {
         undone: None,
         reactivation: None,
         failover: None,
+        off: Vec::new(),
         fences: Vec::new(),
         moving: Vec::new(),
         alive: Vec::new(),

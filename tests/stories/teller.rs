@@ -199,6 +199,7 @@ pub fn plan(stages: Vec<Stage>) -> Plan {
         undone: None,
         reactivation: None,
         failover: None,
+        off: Vec::new(),
         fences: Vec::new(),
         moving: Vec::new(),
         alive: Vec::new(),

@@ -129,6 +129,7 @@ pub fn bare(stages: Vec<Stage>) -> Plan {
         undone: None,
         reactivation: None,
         failover: None,
+        off: Vec::new(),
         fences: Vec::new(),
         moving: Vec::new(),
         alive: Vec::new(),
