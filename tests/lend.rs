@@ -155,6 +155,16 @@ fn hawiz_that_has_to_leave_ends_the_program_and_a_resume_looks() {
 }
 
 #[test]
+fn where_nobody_can_be_asked_a_resume_says_that_its_end_is_not_known() {
+    let world = world();
+    let told = CONSOLE.replace("stty -echo", "kill -TERM $PPID; while :; do sleep 0.05; done");
+    world.playbook(&lonely(&[&told, &step("Next", "")]));
+    talk(&world, &["activate"], PATIENCE, keys(vec![(GATE, "y\r")])).is(6).says("had the terminal");
+    world.hawiz(&["resume", "--yes"]).is(6).says("its end is not known").says("it is not so now");
+    assert!(world.trace("a").is_empty());
+}
+
+#[test]
 fn without_a_terminal_it_is_refused_before_anything_is_run() {
     let world = world();
     let blind = CONSOLE.replace("done.sh", "verify.sh");

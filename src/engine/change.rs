@@ -76,8 +76,12 @@ impl Engine<'_> {
         }
         let (title, number, of) = (self.title(step), self.step_number, self.plan.steps().count() as u32);
         self.record(Event::StepStarted { step: step.instance.clone(), title, node: node.clone(), number, of })?;
+        // What had the terminal of an earlier sitting is not a person's to begin before its end was asked for.
+        let lent = self.history.steps.get(&step.instance).and_then(|s| s.open()).is_some_and(|i| i.claim.is_some());
         let turn = match &step.what {
-            What::Change(c) if c.tty && !self.lends(c, &node) => self.manual(step, &self.by_hand(c, &node), &node),
+            What::Change(c) if c.tty && !lent && !self.lends(c, &node) => {
+                self.manual(step, &self.by_hand(c, &node), &node)
+            }
             What::Change(c) => self.change(step, c, &node),
             What::Manual(m) => self.manual(step, m, &node),
             What::Check(_) => unreachable!("checks have a room of their own"),

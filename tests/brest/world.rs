@@ -10,8 +10,9 @@ use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
-const PROGRAMS: [&str; 16] = [
+const PROGRAMS: [&str; 17] = [
     "systemctl",
+    "pgrep",
     "ip",
     "onezone",
     "onedb",
@@ -112,7 +113,7 @@ fn server(world: &World, node: &str, member: Option<usize>) {
         put("one/ssl/brest.crt", "certificate\n");
         put("one/ssl/brest.key", "key\n");
         put("apache2/sites-available/ipa-one-apache2-float.conf", "site\n");
-        put("apache2/sites-enabled/ipa-one-apache2-float", "");
+        put("apache2/sites-enabled/ipa-one-apache2-float.conf", "");
         put("apache2/apache2.brest.keytab", "HTTP/brest.brest.example@BREST\n");
     }
 }

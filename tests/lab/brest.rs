@@ -5,16 +5,18 @@
 //! from the system's own logs. Invariant: whatever is started lives in the [`Lab`] and ends with it.
 
 use crate::paper;
-use crate::rig::{Lab, PATIENCE, Person, Said, said, script, text, whole};
+use crate::rig::{Lab, PATIENCE, Person, Said, said, text, whole};
 use crate::support::Dice;
 use serde_json::Value;
 use std::cell::Cell;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 pub const ALL: [&str; 4] = ["front1", "front2", "front3", "front4"];
-const FLOAT: &str = "10.77.0.40";
+pub const FLOAT: &str = "10.77.0.40";
 
 /// What a host would tell of a change: the management service's log, statements that wrote to the database, units that were
 /// started or stopped, addresses, and the files of whatever the playbook touches.
@@ -25,6 +27,26 @@ journalctl -q -o cat -u opennebula -u opennebula-sunstone -u apache2 -u postgres
 ip -o -4 addr show dev eth0
 find /etc/one /etc/apache2 /etc/systemd/system /root /var/lib/one -type f -exec sha256sum {} + | sort -k 2
 "#;
+
+/// What the wizard asks, and what is typed.
+pub const ASKED: [(&str, &str); 6] = [
+    ("Количество экземпляров", "3\r"),
+    ("Сетевой интерфейс", "eth0\r"),
+    ("Плавающий IP-адрес", "10.77.0.40\r"),
+    ("экземпляра 1:", "front1\r"),
+    ("экземпляра 2:", "front2\r"),
+    ("экземпляра 3:", "front3\r"),
+];
+pub fn answered(person: &mut Person, questions: &[(&str, &str)]) {
+    for (what, keys) in questions {
+        person.asked(what, keys);
+    }
+}
+
+/// Said past the test harness, which keeps what a passed test prints to itself.
+pub fn skipped(what: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED {what}");
+}
 
 pub struct Zone {
     pub lab: Lab,
@@ -49,8 +71,7 @@ impl Zone {
     /// Four servers, each alone, with sshd; the site file names the first three.
     pub fn new(test: &str) -> Option<Zone> {
         let lab = Lab::world(test, "brest", None)?;
-        let out = whole(Command::new(script("stations")).arg(&lab.run));
-        assert!(out.status.success(), "{}", text(&out.stderr));
+        lab.sshd();
         let at = lab.run.join("station1");
         let four = std::fs::read_to_string(at.join("ssh.toml")).expect("it was made");
         let mut kept = true;
@@ -106,12 +127,7 @@ impl Zone {
         said(self.hawiz(args))
     }
     pub fn person(&self, args: &[&str]) -> Person {
-        // `script` runs a line of the shell, so the configuration travels in the command.
-        let hawiz = self.hawiz(args);
-        let mut command = Command::new("env");
-        command.arg(format!("HAWIZ_SSH_CONFIG={}", self.at().join("config").display()));
-        command.arg(hawiz.get_program()).args(hawiz.get_args());
-        Person::at(&command)
+        Person::at(&self.hawiz(args))
     }
     pub fn journal(&self) -> Journal {
         let runs = std::fs::read_dir(self.at().join("state/runs")).into_iter().flatten().flatten();
@@ -125,68 +141,97 @@ impl Zone {
 
     /// Does what the checklist of a procedure says, on the servers that it names; the changes that it took.
     #[track_caller]
-    pub fn on_paper(&self, args: &[&str]) -> Vec<String> {
-        let md = self.say(&[args, &["--format", "md"]].concat()).ends(0).out;
+    pub fn on_paper(&self, args: &[&str], by_hand: &dyn Fn(&str)) -> Vec<String> {
+        let what = args.strip_prefix(&["run"]).unwrap_or(args);
+        let md = self.say(&[&["plan"], what, &["--format", "md"]].concat()).ends(0).out;
         let sh = |place: &str, script: &str| match place {
             "this machine" => whole(self.lab.place("station1", "sh").args(["-c", script])),
+            // The one thing on a page that is typed at a terminal.
+            host if script.contains("\nbrestcloud-raft-configure\n") => {
+                let mut person = Person::at(Command::new(self.lab.run.join("enter")).args([host, "sh", "-c", script]));
+                answered(&mut person, &ASKED);
+                let said = person.end();
+                let status = ExitStatus::from_raw(said.code.unwrap_or(1) << 8);
+                Output { status, stdout: said.out.into_bytes(), stderr: Vec::new() }
+            }
             host => self.lab.inside(host, script),
         };
-        let by_hand = |what: &str| panic!("nothing is asked of a person here: {what}");
-        let vars = ["one_etc=/etc/one", "one_home=/var/lib/one", "root=/root", "apache=/etc/apache2"];
-        let vars = vars.map(|v| v.split_once('=').expect("a pair")).map(|(n, v)| (n.to_string(), v.to_string()));
-        paper::Person { sh: &sh, by_hand: &by_hand, written: &[], of_node: &|_| vars.to_vec() }.follows(&md)
+        paper::Person { sh: &sh, by_hand, written: &[], of_node: &|_| Vec::new() }.follows(&md)
     }
 
     // -------------------------------------------------------- three times
 
-    pub fn picture(&self, nodes: &[&str]) -> Vec<String> {
+    /// Of every host that has its power.
+    fn picture(&self) -> Vec<String> {
         let lab = &self.lab;
-        let one = |n: &str| format!("{n}\n{}", lab.on(n, PICTURE));
+        let one = |n: &str| match lab.inside(n, "true").status.success() {
+            true => format!("{n}\n{}", lab.on(n, PICTURE)),
+            false => format!("{n} is off"),
+        };
         std::thread::scope(|s| {
-            let all: Vec<_> = nodes.iter().map(|n| s.spawn(move || one(n))).collect();
+            let all: Vec<_> = ALL.iter().map(|n| s.spawn(move || one(n))).collect();
             all.into_iter().map(|t| t.join().expect("the host can be asked")).collect()
         })
     }
     /// A dry run: nothing is different afterwards.
     #[track_caller]
     pub fn dry(&self, args: &[&str]) {
-        let before = self.picture(&ALL);
+        let before = self.picture();
         self.say(&[args, &["--dryrun"]].concat()).ends(0);
-        same(&before, &self.picture(&ALL));
+        same(&before, &self.picture());
     }
-    /// hawiz is killed at a step drawn by lot among the first of a run, and the run is gone on with. How many steps had
-    /// ended when it was killed is returned.
+    /// hawiz is killed at a place drawn by lot, and the run is gone on with: nothing is done twice. Where it was is returned.
+    ///
+    /// By lot it is the beginning of any step, or one of the first `changes` changes; and then some moments later.
     #[track_caller]
-    pub fn interrupted(&self, args: &[&str], answers: &str, dice: &mut Dice, among: u64) -> usize {
+    pub fn interrupted(&self, args: &[&str], answers: &str, dice: &mut Dice, changes: u64) -> String {
         let before = self.runs();
-        let mut all = vec!["--yes", "--answers", answers];
-        all.splice(0..0, args.iter().copied());
-        let after = 1 + usize::try_from(dice.below(among)).expect("small");
+        let all = [args, &["--yes", "--answers", answers]].concat();
         let mut hawiz = self.hawiz(&all).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("hawiz starts");
+        let amid_a_change = changes > 0 && dice.below(3) > 0;
+        let (lot, later) = (dice.below(1 << 20), Duration::from_millis(dice.below(120)));
         let until = Instant::now() + PATIENCE;
-        while self.runs() == before || self.journal().steps("done").len() < after {
-            assert!(Instant::now() < until, "{args:?}: step {after} never ends");
+        let at = loop {
+            // (Of how many steps is known when the first one begins.)
+            let journal = if self.runs() > before { self.journal() } else { Journal(Vec::new()) };
+            let begun = journal.of("step-started").last().map(|e| (e["number"].as_u64(), e["of"].as_u64()));
+            let tried = journal.of("step-intent").count() as u64;
+            match begun {
+                Some((Some(number), _)) if amid_a_change && tried > lot % changes => break format!("in step {number}"),
+                Some((Some(number), Some(of))) if !amid_a_change && number > lot % (of - 2) => {
+                    break format!("at step {number} of {of}");
+                }
+                _ => {}
+            }
+            assert!(Instant::now() < until, "{args:?}: hawiz never comes where it is to be killed");
             if hawiz.try_wait().expect("a child of ours").is_some() {
-                panic!("{args:?}: it ended before {after} changes: {:?}", self.journal().steps("done"));
+                panic!("{args:?}: it ended before it was killed: {:?}", self.journal().steps("done"));
             }
             std::thread::sleep(Duration::from_millis(5));
-        }
+        };
+        std::thread::sleep(later);
         hawiz.kill().expect("SIGKILL");
         hawiz.wait().expect("a child of ours");
         self.say(&["resume", "--yes", "--answers", answers]).ends(0);
+        self.once();
+        eprintln!("{}: killed {at}", args[..2].join(" "));
+        at
+    }
+    /// No change of the last run was made twice.
+    #[track_caller]
+    pub fn once(&self) {
         let done = self.journal().steps("done");
         let mut once = done.clone();
         once.sort();
         once.dedup();
         assert_eq!(once.len(), done.len(), "done twice: {done:?}");
-        after
     }
-    /// On the finished system: no step does anything, and the system's own logs say the same. Those that were skipped.
+    /// On the finished system: every step is already so, and the system's own logs say that nothing was changed.
     #[track_caller]
-    pub fn again(&self, args: &[&str], answers: &str) -> Vec<String> {
-        let before = self.picture(&ALL);
+    pub fn again(&self, args: &[&str], answers: &str) {
+        let before = self.picture();
         let said = self.say(&[args, &["--yes", "--answers", answers]].concat()).ends(0);
-        let after = self.picture(&ALL);
+        let after = self.picture();
         if before != after {
             eprintln!("{}", said.out);
         }
@@ -195,7 +240,41 @@ impl Zone {
         let by_hand = |s: &String| s.contains("/what-only-a-person-knows/");
         let done: Vec<String> = journal.steps("done").into_iter().filter(|s| !by_hand(s)).collect();
         assert_eq!(done, [""; 0], "done again");
-        journal.steps("skipped")
+        // (Whether the address is free is asked of a new zone only.)
+        let skipped: Vec<String> =
+            journal.steps("skipped").into_iter().filter(|s| !s.starts_with("preflight/who-holds")).collect();
+        assert_eq!(skipped, [""; 0], "already so is not skipped");
+    }
+    /// hawiz ends at once, with no chance to say anything: the one that this zone's state directory is given to.
+    #[track_caller]
+    pub fn kill_hawiz(&self) {
+        let state = self.at().join("state").display().to_string();
+        let ours = |pid: &String| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words: Vec<&[u8]> = words.split(|b| *b == 0).collect();
+            words[0].ends_with(b"/hawiz") && words.contains(&state.as_bytes())
+        };
+        let all = std::fs::read_dir("/proc").expect("there is /proc").flatten();
+        let pids: Vec<String> = all.filter_map(|e| e.file_name().into_string().ok()).filter(ours).collect();
+        assert_eq!(pids.len(), 1, "which hawiz? {pids:?}");
+        assert!(whole(Command::new("kill").args(["-KILL", &pids[0]])).status.success());
+    }
+    /// Waits until the wizard, which has lost its terminal, is gone.
+    #[track_caller]
+    pub fn wizard_ends(&self) {
+        let until = Instant::now() + PATIENCE;
+        while self.lab.inside("front1", "pgrep -f '[b]restcloud-raft-configure'").status.success() {
+            assert!(Instant::now() < until, "the wizard never ends");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    /// What makes a server itself, before there is a zone.
+    pub fn alone(&self, node: &str) -> String {
+        self.lab.on(
+            node,
+            "cat /etc/one/one.d/raft.conf /var/lib/one/.one/one_auth; systemctl is-active opennebula; a2query -q -s ipa-one-apache2-float || echo no site
+             runuser -u postgres -- psql -qAtX opennebula -c 'SELECT * FROM zone_pool'",
+        )
     }
 
     // -------------------------------------------------------- who holds the address
@@ -203,20 +282,18 @@ impl Zone {
     /// Hosts whose network has the floating address: the kernel's word.
     pub fn holders(&self) -> Vec<&'static str> {
         let has = |node: &&'static str| {
-            let net = format!("hzlab-{}-{node}", self.lab.token());
+            let net = self.lab.net(node);
             let out =
-                Command::new("ip").args(["-n", &net, "-o", "-4", "addr", "show", "dev", "eth0", "to", FLOAT]).output();
-            !out.expect("iproute2 is here").stdout.is_empty()
+                whole(Command::new("ip").args(["-n", &net, "-o", "-4", "addr", "show", "dev", "eth0", "to", FLOAT]));
+            !out.stdout.is_empty()
         };
         ALL.into_iter().filter(has).collect()
     }
     /// Machine addresses that answer for it on the wire.
     pub fn answering(&self) -> Vec<String> {
-        let net = format!("--net=/run/netns/hzlab-{}-wire", self.lab.token());
-        let root = self.lab.run.join("front1/root");
-        let mut ask = Command::new("nsenter");
-        ask.arg(net).args(["chroot", &root.display().to_string(), "arping", "-c", "2", "-w", "3", "-I", "br0", FLOAT]);
-        let said = text(&ask.output().expect("nsenter is here").stdout);
+        let mut ask = self.lab.place("wire", "chroot");
+        ask.arg(self.lab.run.join("front1/root")).args(["arping", "-c", "2", "-w", "3", "-I", "br0", FLOAT]);
+        let said = text(&whole(&mut ask).stdout);
         let mac = |l: &str| Some(l.split_once('[')?.1.split_once(']')?.0.to_lowercase());
         let mut macs: Vec<String> = said.lines().filter_map(mac).collect();
         macs.sort();
@@ -224,9 +301,8 @@ impl Zone {
         macs
     }
     fn mac(&self, node: &str) -> String {
-        let net = format!("hzlab-{}-{node}", self.lab.token());
-        let out = Command::new("ip").args(["-n", &net, "-o", "link", "show", "dev", "eth0"]).output();
-        let out = text(&out.expect("iproute2 is here").stdout);
+        let net = self.lab.net(node);
+        let out = text(&whole(Command::new("ip").args(["-n", &net, "-o", "link", "show", "dev", "eth0"])).stdout);
         let mac = out.split_once("link/ether ").and_then(|(_, m)| m.split(' ').next());
         mac.unwrap_or_else(|| panic!("{out}")).to_lowercase()
     }
