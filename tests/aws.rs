@@ -46,7 +46,7 @@ fn every_procedure_is_planned_and_prints_as_a_checklist_whose_commands_a_shell_a
             assert!(out.status.success(), "{procedure}:\n{code}{}", String::from_utf8_lossy(&out.stderr));
             blocks += 1;
         }
-        assert!(blocks > 3 && sheet.contains("☐") || sheet.contains("[ ]"), "{procedure}:\n{sheet}");
+        assert!(blocks > 3 && sheet.contains("- [ ]"), "{procedure}:\n{sheet}");
     }
 }
 
@@ -93,6 +93,7 @@ fn cluster(xml: &str) -> World {
     for (name, body) in [
         ("crm_mon", format!("cat {dir}/xml")),
         ("systemctl", "echo ActiveState=active".into()),
+        ("crm_resource", format!("echo \"$*\" >>{dir}/asked; sed -i '/<failure /d' {dir}/xml")),
         ("ip", "echo '2: eth0    inet 10.0.0.68/24 scope global secondary eth0'".into()),
     ] {
         let path = format!("bin/{name}");
@@ -151,4 +152,23 @@ fn a_group_that_is_spread_or_stopped_is_not_held_by_anybody() {
     assert!(code == Some(4) && said.contains("elastic runs nowhere"), "{said}");
     let (code, said) = status(WELL, &STARTED.replace(r#"failed="false""#, r#"failed="true""#));
     assert!(code == Some(4) && said.contains("elastic runs nowhere"), "{said}");
+}
+
+#[test]
+fn only_what_failed_of_the_fence_device_is_forgotten_when_it_is_to_run_again() {
+    for (failed, asked) in [
+        ("clusterfence_start_0", "--cleanup --resource clusterfence\n"),
+        ("vip_monitor_10000", ""),
+        ("clusterfence2_start_0", ""),
+    ] {
+        let failures = format!(
+            "<failures>\n<failure op_key=\"{failed}\" node=\"n10\" exitstatus=\"error\"/>\n</failures></pacemaker-result>"
+        );
+        let xml = XML.replace("%NODE", WELL).replace("%ELASTIC", STARTED).replace("</pacemaker-result>", &failures);
+        let world = cluster(&xml);
+        let ended = world.hawiz(&["run", "fence-device", "--yes"]);
+        assert_eq!(ended.code, Some(0), "{}{}", ended.out, ended.err);
+        let told = std::fs::read_to_string(world.dir.join("asked")).unwrap_or_default();
+        assert_eq!(told, asked, "{failed}");
+    }
 }
