@@ -2,11 +2,11 @@
 
 Why it exists: fence_aws, awsvip, awseip and the AWS CLI speak to AWS, and what they do there must have its effect here: an
 instance that is stopped is a host whose power is cut, by its own management controller. What moto 5.2 does unlike AWS is put
-right: a private address that is assigned anew leaves the interface that had it, and interfaces are found by any of their addresses; a
-public one moves without being asked to; a volume may be attached several times; an image can be imported.
+right: a private address that is assigned anew leaves the interface that had it, that of an instance that is terminated is free,
+and interfaces are found by any of their addresses; a public one moves without being asked to; a volume may be attached several times; an image can be imported.
 
 Files in RUN/cloud: `instances` (NODE INSTANCE INTERFACE ADDRESS a line) when it is up; `changes`, a line for every call that changes
-something; `denied`, made by a test: access keys that may not switch instances."""
+something; `denied`, made by a test: access keys that may neither see nor switch instances."""
 import re
 import subprocess
 import sys
@@ -68,7 +68,7 @@ def switch(instance, how):
         raise EC2ClientError("InternalError", f"{host} cannot be switched {how}")
 
 
-stop, start = instances.Instance.stop, instances.Instance.start
+stop, start, terminate = instances.Instance.stop, instances.Instance.start, instances.Instance.terminate
 
 
 def stop_with_power(self, *args, **kwargs):
@@ -89,7 +89,15 @@ def start_with_power(self, *args, **kwargs):
     return before
 
 
+def terminate_and_free(self, *args, **kwargs):
+    subnet, private_ip = self.ec2_backend.get_subnet(self.subnet_id), self.private_ip
+    before = terminate(self, *args, **kwargs)
+    subnet.del_subnet_ip(private_ip)
+    return before
+
+
 instances.Instance.stop, instances.Instance.start = stop_with_power, start_with_power
+instances.Instance.terminate = terminate_and_free
 
 
 def allowed(method):
@@ -102,6 +110,7 @@ def allowed(method):
     return asked
 
 
+InstanceResponse.describe_instances = allowed(InstanceResponse.describe_instances)
 InstanceResponse.stop_instances = allowed(InstanceResponse.stop_instances)
 InstanceResponse.start_instances = allowed(InstanceResponse.start_instances)
 
