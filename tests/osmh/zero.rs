@@ -76,6 +76,7 @@ fn an_activation_is_not_rolled_back_when_the_other_station_is_gone_by_then() {
     assert!(site.all("StationA", IN), "{}", site.states());
     // And not by whoever took the other one out by hand.
     site.boot(1);
+    until("HAProxy sees B again", || site.all("StationB", IN));
     site.world.hawiz(&["deactivate", "--on", "StationA", "--yes"]).is(0);
     site.world.hawiz(&BACK).is(0);
     for backend in super::BACKENDS {
