@@ -31,7 +31,7 @@ pub struct Survey {
     pub undecided: u32,
     /// Optional checks that are false.
     pub optional: u32,
-    /// Stages in which nothing would be changed, as far as nothing would be changed before them: their ids.
+    /// Stages in which nothing would be done, as far as no command would change anything before them: their ids.
     pub settled: BTreeSet<String>,
     /// Stages and steps that would be skipped: id or instance → why.
     pub skipped: BTreeMap<String, String>,
@@ -41,14 +41,15 @@ pub struct Survey {
 
 /// Takes the looks of a plan. `proofs`: also of the peers.
 pub fn survey(plan: &Plan, reach: &mut dyn Reach, proofs: bool) -> Survey {
-    let mut s = Surveyor { plan, reach, out: Survey::default(), early: plan.early_set(), dirty: false };
+    let mut s = Surveyor { plan, reach, out: Survey::default(), early: plan.early_set(), dirty: false, touched: false };
     s.meet(&plan.needs(proofs));
     if proofs {
         s.proofs();
     }
     for stage in &plan.stages {
+        let before = s.out.would;
         s.stage(stage);
-        if !s.dirty {
+        if s.out.would == before && !s.touched {
             s.out.settled.insert(stage.id.clone());
         }
     }
@@ -62,6 +63,8 @@ struct Surveyor<'a> {
     /// A change would have been made before this point.
     early: Early<'a>,
     dirty: bool,
+    /// The same, but for what a person does by hand: that does not undo what is so already.
+    touched: bool,
 }
 
 impl Surveyor<'_> {
@@ -222,6 +225,7 @@ impl Surveyor<'_> {
         let Some(node) = self.node_of(&step.place) else {
             self.out.undecided += 1;
             self.dirty |= step.changes();
+            self.touched |= step.changes();
             return;
         };
         if let Some(when) = &step.when {
@@ -259,6 +263,7 @@ impl Surveyor<'_> {
         }
         self.out.would += 1;
         self.dirty = true;
+        self.touched |= !matches!(step.what, What::Manual(_));
     }
 
     fn check(&mut self, step: &Step, check: &Check, title: &str) {

@@ -279,7 +279,7 @@ fn a_zone_that_exists_is_never_configured_again() {
     let zone = meshed(&THREE);
     answers(
         &zone,
-        "[manual]\n\"preflight/what-only-a-person-knows/discretionary\" = \"done\"\n\"preflight/what-only-a-person-knows/controller\" = \"done\"\n\"raft-configure/run-brest-s-own-wizard/wizard\" = \"done\"\n\"raft-configure/browser/firefox\" = \"done\"\n[gates]\n\"raft-configure/run-brest-s-own-wizard\" = \"front1\"\n",
+        "[manual]\n\"preflight/what-only-a-person-knows/discretionary\" = \"done\"\n\"preflight/what-only-a-person-knows/controller\" = \"done\"\n",
     );
     zone.world.hawiz(&["run", "raft-configure", "--on", "front1", "--yes", "--answers", "answers.toml"]).is(0);
     assert_eq!(zone.changes(), [""; 0]);

@@ -355,7 +355,7 @@ fn followed(site: &Site, args: &[&str]) {
         sh.arg("-c").arg(script).envs(site.world.environment()).stdin(Stdio::null()).output().expect("there is sh")
     };
     let by_hand = |what: &str| panic!("nothing is asked of a person here: {what}");
-    paper::Person { sh: &sh, by_hand: &by_hand, written: &[], of_node: &|_| vec![] }.follows(&md);
+    paper::Person { sh: &sh, by_hand: &by_hand, written: &[] }.follows(&md);
 }
 
 #[test]

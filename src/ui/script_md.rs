@@ -150,7 +150,8 @@ impl Md<'_> {
         }
         match &step.what {
             What::Check(c) => {
-                let all = c.true_on == TrueOn::All;
+                let one = c.looks.len() < 2;
+                let all = c.true_on == TrueOn::All || one && c.true_on != TrueOn::None;
                 if (!all || c.same)
                     && let Some(rule) = rule(c)
                 {

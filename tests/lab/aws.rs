@@ -221,8 +221,7 @@ impl Desk {
             host => self.lab.inside(host, script),
         };
         let by_hand = |what: &str| panic!("nothing is asked of a person here: {what}");
-        let changed =
-            paper::Person { sh: &sh, by_hand: &by_hand, written: &SECRETS, of_node: &|_| vec![] }.follows(&md);
+        let changed = paper::Person { sh: &sh, by_hand: &by_hand, written: &SECRETS }.follows(&md);
         let told = format!("{} on paper: {:.0} s", args.join(" "), begun.elapsed().as_secs_f64());
         eprintln!("{told}: {changed:?}");
         self.times.push(told);

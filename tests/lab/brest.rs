@@ -156,7 +156,7 @@ impl Zone {
             }
             host => self.lab.inside(host, script),
         };
-        paper::Person { sh: &sh, by_hand, written: &[], of_node: &|_| Vec::new() }.follows(&md)
+        paper::Person { sh: &sh, by_hand, written: &[] }.follows(&md)
     }
 
     // -------------------------------------------------------- three times

@@ -229,8 +229,6 @@ pub struct Person<'a> {
     pub by_hand: &'a dyn Fn(&str),
     /// What is written on the page before it is begun: secrets.
     pub written: &'a [(&'a str, &'a str)],
-    /// The variables of a node that is found on the way, which the page cannot have.
-    pub of_node: &'a dyn Fn(&str) -> Vec<(String, String)>,
 }
 
 /// A person with a page in hand, and what was written down on it.
@@ -344,9 +342,6 @@ impl Walk<'_> {
             Ok((all.into_iter().map(|(node, so)| (node, so.unwrap_or_default())).collect(), yes))
         });
         if let (Some(name), Some(node)) = (&step.node, yes.first()) {
-            for (var, is) in (self.person.of_node)(node) {
-                self.known.insert(format!("{name}_{var}"), is);
-            }
             self.known.insert(name.clone(), node.clone());
         }
         each

@@ -310,7 +310,7 @@ impl<'l> Hub<'l> {
                 .unwrap_or_else(|| panic!("nobody does this: {what}"));
             act();
         };
-        paper::Person { sh: &sh, by_hand: &by_hand, written: &[("macs_key", KEY)], of_node: &|_| vec![] }.follows(&md)
+        paper::Person { sh: &sh, by_hand: &by_hand, written: &[("macs_key", KEY)] }.follows(&md)
     }
     /// A person at a terminal, who does each thing when it is asked for, and says so.
     pub fn by_a_person(&self, args: &[&str], does: &[Chore]) -> Said {
