@@ -490,6 +490,19 @@ fn check_dry_run_and_status_say_it_with_the_same_table() {
 }
 
 #[test]
+fn a_dry_run_warns_of_no_point_of_no_return_that_lies_behind() {
+    let stage = "[[activate]]\nstage = \"Burn\"\ndone.sh = 'test -e \"$w/$node/burnt\"'\n[[activate.step]]\nname = \"Burn it\"\n\
+                 run.sh = 'echo burnt >\"$w/$node/burnt\"'\nno-return = \"it is ashes\"\n";
+    let world = World::new(&(failover() + stage));
+    let dry = ["activate", "--on", "a", "--dryrun"];
+    world.hawiz(&dry).is(0).says("Point of no return: after \"Burn it\"");
+    std::fs::write(world.dir.join("w/a/burnt"), "").expect("the folder is ours");
+    let said = world.hawiz(&dry).is(0);
+    assert!(said.out.contains("= the whole stage is so already") && !said.out.contains("no return"), "{}", said.out);
+    assert!(said.out.contains(" · 1 so already\n"), "{}", said.out);
+}
+
+#[test]
 fn a_dry_run_says_which_node_is_gone_and_which_keeps_no_record() {
     let world = World::new(&lonely(&["name = \"Change it\"\nrun.sh = 'true'\nundo.none = \"nothing changes\"\n"]));
     world.put("file", "");

@@ -5,7 +5,7 @@
 
 use super::escape::line as harmless;
 use super::script_text::Text;
-use super::tally::{misfit, proof_before};
+use super::tally::{State, misfit, proof_before, stage_done, stage_skipped, state};
 use super::text::{count, hang};
 use super::words::{place, source, title};
 use super::{Ink, plain};
@@ -132,10 +132,14 @@ impl Text<'_> {
         }
     }
 
-    /// Once more, where it is read last: what cannot be taken back.
+    /// Once more, where it is read last: what cannot be taken back. What is so already is not done.
     pub(super) fn no_return(&mut self) {
         for (n, stage) in self.plan.stages.iter().enumerate() {
-            for step in &stage.steps {
+            if stage_skipped(stage, self.looks) || stage_done(stage, self.looks) {
+                continue;
+            }
+            let looks = self.looks;
+            for step in stage.steps.iter().filter(|s| state(s, looks, true) != State::Already) {
                 let undo = match &step.what {
                     What::Change(c) => &c.undo,
                     What::Manual(m) => &m.undo,
