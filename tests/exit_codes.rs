@@ -503,6 +503,14 @@ fn a_dry_run_warns_of_no_point_of_no_return_that_lies_behind() {
 }
 
 #[test]
+fn a_stage_is_asked_where_it_stands_also_on_the_first_of_several() {
+    let stage = "[[activate]]\nstage = \"Burn\"\non = \"one of all\"\ndone.sh = 'echo \"asked $node\"'\n[[activate.step]]\n\
+                 name = \"Burn it\"\nrun.sh = \"exit 1\"\nundo.none = \"\"\n";
+    let world = World::new(&(failover() + stage));
+    world.hawiz(&[&GO[..], &["--output", "plain"]].concat()).is(0).says("asked a [Already]");
+}
+
+#[test]
 fn a_dry_run_says_which_node_is_gone_and_which_keeps_no_record() {
     let world = World::new(&lonely(&["name = \"Change it\"\nrun.sh = 'true'\nundo.none = \"nothing changes\"\n"]));
     world.put("file", "");

@@ -21,7 +21,10 @@ pub(super) fn place(on: &On) -> Place {
     match on {
         On::Node(n) => Place::Node(n.clone()),
         On::Here => Place::Here,
-        On::Runtime { key, .. } => Place::Role(key.clone()),
+        On::Runtime { key, .. } => match key.strip_prefix("one of ") {
+            Some(nodes) => Place::OneOf { key: key.clone(), nodes: nodes.split(' ').map(String::from).collect() },
+            None => Place::Role(key.clone()),
+        },
     }
 }
 
@@ -173,13 +176,7 @@ impl Resolver<'_> {
         }
         let changes = !matches!(what, What::Check(_));
         let interactive = matches!(what, What::Manual(_)) || step.tty;
-        let place = match &ons[0] {
-            On::Runtime { key, .. } => match key.strip_prefix("one of ") {
-                Some(nodes) => Place::OneOf { key: key.clone(), nodes: nodes.split(' ').map(String::from).collect() },
-                None => place(&ons[0]),
-            },
-            on => place(on),
-        };
+        let place = place(&ons[0]);
         let mut what = what;
         if let What::Check(check) = &mut what
             && check.true_on == TrueOn::Majority
