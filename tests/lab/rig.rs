@@ -17,7 +17,10 @@ pub const VIP: &str = "10.5.106.7";
 
 /// How long a test waits for something to come; a hung test says where instead of hanging the suite.
 pub const PATIENCE: Duration = Duration::from_secs(90);
-/// The same for a whole command.
+/// How long a test waits until so many more hosts may be booted, which `up` says by its exit code.
+const ROOM: Duration = Duration::from_secs(900);
+const NO_ROOM: i32 = 75;
+/// How long a whole command is waited for.
 const ANY_COMMAND: Duration = Duration::from_secs(240);
 
 pub fn script(name: &str) -> PathBuf {
@@ -82,7 +85,15 @@ impl Lab {
         let mut up = Command::new(script("up"));
         up.arg(std::process::id().to_string()).env_remove("HAWIZ_LAB_DISK").env("HAWIZ_LAB_WORLD", world);
         up.envs(disk.map(|mib| ("HAWIZ_LAB_DISK", mib.to_string())));
-        let up = whole(&mut up);
+        let until = Instant::now() + ROOM;
+        let up = loop {
+            let up = whole(&mut up);
+            if up.status.code() != Some(NO_ROOM) || Instant::now() > until {
+                break up;
+            }
+            // The other tests' hosts go away when these end.
+            std::thread::sleep(Duration::from_secs(1));
+        };
         assert!(up.status.success(), "the lab did not come up: {}", text(&up.stderr));
         Some(Lab { run: PathBuf::from(text(&up.stdout)) })
     }
