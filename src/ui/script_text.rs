@@ -228,13 +228,10 @@ impl<'a> Text<'a> {
             self.prose(2, &stage.about);
         }
         self.early(stage);
-        if let Some(when) = &stage.when {
-            let now = self.looks.and_then(|l| l.one(&stage.id, Purpose::When)).map(|s| s.looked.answer);
-            self.command("when", &source(&when.command), &noted(when, &now_is(now)), 2);
-        }
-        if let Some(done) = &stage.done {
-            let now = self.looks.and_then(|l| l.one(&stage.id, Purpose::Before)).map(|s| s.looked.answer);
-            self.command("done", &source(&done.command), &noted(done, &now_is(now)), 2);
+        for (look, _, purpose) in stage.asked() {
+            let word = if purpose == Purpose::When { "when" } else { "done" };
+            let now = self.looks.and_then(|l| l.one(&stage.id, purpose)).map(|s| s.looked.answer);
+            self.command(word, &source(&look.command), &noted(look, &now_is(now)), 2);
         }
         if stage_skipped(stage, self.looks) {
             return self.line(&format!("  {} the whole stage is skipped: its `when` is false", self.marks.dot));
