@@ -127,6 +127,14 @@ pub enum How {
     Ssh,
 }
 
+impl Node {
+    /// What the site says of it by this name: a variable, else its address.
+    pub fn var(&self, name: &str) -> Option<Value> {
+        let set = self.vars.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        set.or_else(|| self.address.as_deref().filter(|_| name == "address").map(Value::from))
+    }
+}
+
 /// What the site file says of an SSH login; what is `None` the user's ssh_config decides.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Login {
@@ -425,6 +433,11 @@ impl Plan {
         let name = name.split(['.', ' ']).next().unwrap_or_default();
         let safe = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
         Some(name.chars().filter(|c| safe(*c)).collect()).filter(|name: &String| !name.is_empty())
+    }
+    /// The nodes of `all` and of `peers`, in the site's order; what an unplanned failover has lost is in neither.
+    pub fn members(&self, set: &str) -> impl Iterator<Item = &Node> {
+        let wanted = move |n: &&Node| set == "all" || Some(n.name.as_str()) != self.target.as_deref();
+        self.nodes.iter().filter(wanted).filter(|n| self.lost() != Some(&n.name))
     }
     pub fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|n| n.name == name)

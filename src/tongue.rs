@@ -106,9 +106,7 @@ fn known(plan: &Plan, name: &str, whom: Whom) -> Option<Value> {
     };
     let role = |name: &str| item(name).or_else(|| role(name).map(Value::from));
     if let Some((base, var)) = name.rsplit_once('.') {
-        let node = plan.node(&role(base)?.lossy())?;
-        let set = node.vars.iter().find(|(known, _)| known == var).map(|(_, value)| value.clone());
-        return set.or_else(|| node.address.as_deref().filter(|_| var == "address").map(Value::from));
+        return plan.node(&role(base)?.lossy())?.var(var);
     }
     // As a title joins them.
     let peer = |n: &&String| Some(n.as_str()) != whom.target && Some(n.as_str()) != plan.lost();

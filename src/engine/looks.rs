@@ -73,17 +73,9 @@ pub(crate) fn value_of(plan: &crate::plan::Plan, values: &BTreeMap<String, Value
         return Some(v.clone());
     }
     let (base, var) = key.rsplit_once('.')?;
-    let one = |node: &str| {
-        values.get(&format!("{var}@{node}")).cloned().or_else(|| {
-            let n = plan.node(node)?;
-            let set = n.vars.iter().find(|(k, _)| k == var).map(|(_, v)| v.clone());
-            set.or_else(|| (var == "address").then(|| n.address.as_deref().map(Value::from)).flatten())
-        })
-    };
+    let one = |node: &str| values.get(&format!("{var}@{node}")).cloned().or_else(|| plan.node(node)?.var(var));
     if base == "all" || base == "peers" {
-        let nodes =
-            plan.nodes.iter().map(|n| n.name.as_str()).filter(|n| base == "all" || Some(*n) != plan.target.as_deref());
-        let nodes = nodes.filter(|n| plan.lost() != Some(n));
+        let nodes = plan.members(base).map(|n| n.name.as_str());
         let lines: Vec<Vec<u8>> = nodes.filter_map(|n| Some([n.as_bytes(), b" ", &one(n)?.0].concat())).collect();
         return (!lines.is_empty()).then(|| Value(lines.join(&b'\n')));
     }

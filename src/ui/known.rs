@@ -5,7 +5,7 @@
 //! Invariant: the same value as the engine would send, whichever node was found.
 
 use super::words::{node_of, variable};
-use crate::plan::{Plan, Step, What};
+use crate::plan::{Node, Plan, Step, What};
 use crate::shell::{BEFORE, Command, Want, quote};
 use std::collections::BTreeSet;
 
@@ -71,9 +71,7 @@ impl<'p> Known<'p> {
         if self.told.contains(&name) {
             return Some(format!("\"${name}\"").into_bytes());
         }
-        let n = self.plan.node(node)?;
-        let set = n.vars.iter().find(|(k, _)| k == var).map(|(_, v)| quote(&v.0));
-        set.or_else(|| (var == "address").then(|| n.address.as_deref().map(|a| quote(a.as_bytes()))).flatten())
+        Some(quote(&self.plan.node(node)?.var(var)?.0))
     }
 
     /// `leader.fqdn`: the variable of a found node.
@@ -82,11 +80,12 @@ impl<'p> Known<'p> {
     }
 
     fn nodes(&self, base: &str) -> Vec<&'p str> {
-        let names = self.plan.nodes.iter().map(|n| n.name.as_str());
-        names
-            .filter(|n| base != "peers" || Some(*n) != self.plan.target.as_deref())
-            .filter(|n| !is_set(base) || self.plan.lost() != Some(n))
-            .collect()
+        let name = |n: &'p Node| n.name.as_str();
+        if is_set(base) {
+            self.plan.members(base).map(name).collect()
+        } else {
+            self.plan.nodes.iter().map(name).collect()
+        }
     }
 }
 
