@@ -228,14 +228,14 @@ fn a_look_while_a_step_runs_is_answered_where_one_session_a_connection_is_allowe
 fn a_cancelled_step_leaves_nothing_in_its_group() {
     let Some(server) = Server::default().start() else { return };
     let (mut fleet, hello) = locked(&server);
-    for (text, code) in [("sleep 61", 143), ("trap '' TERM; sleep 62 & sleep 63", 137)] {
+    for (text, code) in [("sleep 61.25", 143), ("trap '' TERM; sleep 61.25 & sleep 61.25", 137)] {
         let c = claim(&hello.boot, text, 1);
         assert_eq!(fleet.start("n", &c, &sent(format!("echo begun; {text}"))), Started::Running);
         assert!(matches!(fleet.poll("n", &c, SOON), Progress::Output(false, _)));
         assert_eq!(fleet.cancel("n", &c, Duration::from_secs(1)), Ok(Truth::Done(code)), "{text}");
         let left = says(
             &mut fleet,
-            "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null; echo; done | grep '^sleep 6' || :",
+            "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null; echo; done | grep '^sleep 61[.]25' || :",
         );
         assert_eq!(left, "", "{text}");
     }
